@@ -1,0 +1,81 @@
+package decode
+
+import "time"
+
+// Limits bounds everything that an input can make grow. Zero means default;
+// nothing is unlimited. Passing a bound degrades the analysis, keeps decoders
+// in step, and is said with a "limit/..." Note.
+type Limits struct {
+	Flows    int           // connections tracked at once; the longest idle one is evicted. 65536: a SYN flood costs tens of MB
+	HalfOpen int           // connections that carried no data yet, tracked at once. 16384: the rest of a flood is counted only
+	Idle     time.Duration // a connection without packets for so long is over. 10 min: SSE streams send a comment every 15 s
+	Connect  time.Duration // a SYN without an answer for so long is Unanswered. 20 s: five retries of common stacks begin earlier
+
+	OutOfOrder int           // bytes held per direction of a connection while a segment is missing. 1 MiB: a large receive window
+	Buffered   int           // bytes held out of order over all connections. 32 MiB
+	Hole       time.Duration // a missing segment that nobody acknowledged is given up after so long. 10 s
+
+	Fragments int // IP datagrams being put together at once. 1024
+	Tunnels   int // nesting of tunnels and VLAN tags. 8: real overlays use three
+
+	Head       int           // bytes of one message head, trailers included. 256 KiB: servers refuse heads over 64 KiB
+	Fields     int           // header fields of one message. 512
+	Pipelined  int           // requests awaiting their response on one connection. 1024
+	Body       int           // bytes of one body that are kept for JSON. 4 MiB: the largest tool lists seen are under 1 MiB
+	Bodies     int           // bytes of bodies kept at once over all connections. 64 MiB
+	Expansion  int           // times a compressed body may grow. 1000: beyond it is a bomb
+	Line       int           // bytes of one SSE line. 4 MiB, as Body
+	Streams    int           // HTTP/2 streams tracked per connection. 1024
+	Sessions   int           // MCP sessions remembered. 4096
+	Tools      int           // tool names kept of one list. 4096
+	Messages   int           // JSON-RPC messages kept of one exchange. 256
+	OpenCalls  int           // calls awaiting their answer over all sessions. 16384
+	Attempts   int           // upstream attempts remembered while a call is open. 16384
+	Window     time.Duration // a call without an answer is judged after so long. 10 min
+	Lateness   time.Duration // how long after its answer a call is judged, so that late upstream frames count. 500 ms
+	NotesKept  int           // notes kept per code; all are counted. 16
+	Secrets    int           // TLS key log lines remembered. 65536
+	Ciphertext int           // bytes of records held per connection while keys may still come. 256 KiB
+}
+
+// WithDefaults returns the limits with every zero replaced by its default.
+func (l Limits) WithDefaults() Limits {
+	def := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	dur := func(p *time.Duration, v time.Duration) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	def(&l.Flows, 65536)
+	def(&l.HalfOpen, 16384)
+	dur(&l.Idle, 10*time.Minute)
+	dur(&l.Connect, 20*time.Second)
+	def(&l.OutOfOrder, 1<<20)
+	def(&l.Buffered, 32<<20)
+	dur(&l.Hole, 10*time.Second)
+	def(&l.Fragments, 1024)
+	def(&l.Tunnels, 8)
+	def(&l.Head, 256<<10)
+	def(&l.Fields, 512)
+	def(&l.Pipelined, 1024)
+	def(&l.Body, 4<<20)
+	def(&l.Bodies, 64<<20)
+	def(&l.Expansion, 1000)
+	def(&l.Line, 4<<20)
+	def(&l.Streams, 1024)
+	def(&l.Sessions, 4096)
+	def(&l.Tools, 4096)
+	def(&l.Messages, 256)
+	def(&l.OpenCalls, 16384)
+	def(&l.Attempts, 16384)
+	dur(&l.Window, 10*time.Minute)
+	dur(&l.Lateness, 500*time.Millisecond)
+	def(&l.NotesKept, 16)
+	def(&l.Secrets, 65536)
+	def(&l.Ciphertext, 256<<10)
+	return l
+}
