@@ -15,8 +15,11 @@ type Limits struct {
 	Buffered   int           // bytes held out of order over all connections. 32 MiB
 	Hole       time.Duration // a missing segment that nobody acknowledged is given up after so long. 10 s
 
-	Fragments int // IP datagrams being put together at once. 1024
-	Tunnels   int // nesting of tunnels and VLAN tags. 8: real overlays use three
+	Fragments     int           // IP datagrams being put together at once. 1024
+	FragmentBytes int           // bytes of all of them. 8 MiB: 1024 of usual size, 128 of the largest
+	FragmentAge   time.Duration // a datagram not complete after so long is given up. 30 s, as Linux does
+
+	Tunnels int // nesting of tunnels and VLAN tags. 8: real overlays use three
 
 	Head       int           // bytes of one message head, trailers included. 256 KiB: servers refuse heads over 64 KiB
 	Fields     int           // header fields of one message. 512
@@ -58,6 +61,8 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Buffered, 32<<20)
 	dur(&l.Hole, 10*time.Second)
 	def(&l.Fragments, 1024)
+	def(&l.FragmentBytes, 8<<20)
+	dur(&l.FragmentAge, 30*time.Second)
 	def(&l.Tunnels, 8)
 	def(&l.Head, 256<<10)
 	def(&l.Fields, 512)
