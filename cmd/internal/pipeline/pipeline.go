@@ -1,0 +1,131 @@
+// Package pipeline runs an analysis: it reads records, shards them over
+// decoders, joins what they found, judges it and hands out the objects of a
+// report.
+//
+// It holds the only goroutines of the program. It decides nothing: the same
+// input gives the same objects for any number of workers. The one trick: a
+// batch of records goes to every decoder, each keeps its own flows, and the
+// judge takes the same batch from all of them and sorts what they found by
+// frame and flow.
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"mcp401/capture"
+	"mcp401/decode"
+	"mcp401/decode/stack"
+	"mcp401/rules/hop"
+	"mcp401/rules/report"
+)
+
+// A Config says how to run. Its zero value works.
+type Config struct {
+	Version  string // of the tool, for the report
+	Jobs     int    // decoders at work at once; 0 and 1: everything on the caller's goroutine
+	Limits   decode.Limits
+	Hop      hop.Config // its Limits are those above
+	Show     Show
+	Inputs   func() []report.Input // what is read, with the records read until now; nil: unknown
+	Warnings func() []decode.Note  // what the files had to complain of, asked at the end; nil: nothing
+	Progress func()                // called on the reader's goroutine every batch of records; nil: nobody looks
+}
+
+// Show says what a run hands out.
+type Show uint8
+
+// What there is to show.
+const (
+	Cases     Show = iota // a report: run, cases with findings, notes, summary
+	Exchanges             // every MCP exchange, in order of its first frame
+	Messages              // every HTTP message, likewise
+)
+
+// Run analyses src until its end, an error, or until ctx is cancelled, which
+// is no error: what was read until then is judged. It closes src. Objects are
+// given to out on the caller's goroutine; an error of out ends the run and is
+// returned.
+//
+// An error of src is returned too, after everything before it was reported.
+func Run(ctx context.Context, src capture.Source, cfg Config, out func(report.Object) error) (report.Summary, error) {
+	defer src.Close()
+	stop := context.AfterFunc(ctx, func() { src.Close() })
+	defer stop()
+
+	j := newJudge(cfg, out)
+	err := j.begin()
+	if err != nil {
+		return j.summary, err
+	}
+	first, readErr := src.Next()
+	if readErr == nil {
+		stackCfg := stack.Config{Limits: cfg.Limits, Key: key(first), Messages: cfg.Show == Messages}
+		if cfg.Jobs <= 1 {
+			readErr = inline(src, first, stackCfg, cfg.Progress, j)
+		} else {
+			readErr = sharded(src, first, stackCfg, cfg, j)
+		}
+	}
+	if errors.Is(readErr, io.EOF) || ctx.Err() != nil {
+		readErr = nil
+	}
+	return j.end(readErr)
+}
+
+// inline does everything on one goroutine, so that no byte is copied.
+func inline(src capture.Source, r capture.Record, cfg stack.Config, progress func(), j *judge) error {
+	var found []stack.Event
+	d := stack.New(cfg, func(e stack.Event) { found = append(found, e) })
+	var err error
+	for n := 1; err == nil && j.err == nil; n++ {
+		j.record(r)
+		d.Record(r)
+		if len(found) > 0 {
+			found = j.events(found)
+		}
+		if n%batchRecords == 0 {
+			j.tick(r.Time)
+			if progress != nil {
+				progress()
+			}
+		}
+		r, err = src.Next()
+	}
+	if j.err != nil {
+		return nil
+	}
+	d.Close()
+	j.events(found)
+	return err
+}
+
+// key derives the key of a run's credential hashes from the first record of
+// the capture: one capture gives one report, byte for byte, and who has the
+// report alone cannot try guesses against the hashes.
+func key(r capture.Record) []byte {
+	h := sha256.New()
+	h.Write([]byte("mcp401 run key"))
+	switch {
+	case r.Packet != nil:
+		h.Write(r.Packet.Data)
+	case r.Entry != nil:
+		var b []byte
+		b, _ = r.Time.MarshalBinary()
+		h.Write(b)
+		for _, s := range [...]string{r.Entry.Method, r.Entry.URL, r.Entry.Server, r.Entry.Connection} {
+			h.Write([]byte(s))
+		}
+		for _, f := range r.Entry.Request {
+			h.Write([]byte(f.Name))
+			h.Write([]byte(f.Value))
+		}
+		binary.Write(h, binary.LittleEndian, int64(r.Entry.Took))
+	case r.Secret != nil:
+		h.Write(r.Secret.Lines)
+	}
+	return h.Sum(nil)
+}

@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"sync"
+	"time"
+
+	"mcp401/capture"
+	"mcp401/decode/stack"
+)
+
+const (
+	batchRecords = 512                   // records of one batch at most
+	batchBytes   = 1 << 20               // bytes of one batch, about
+	batchWait    = 50 * time.Millisecond // how long a batch waits to be filled: the delay of a live report
+	batches      = 6                     // batches under way at once: a few MB
+)
+
+// A batch is a run of records. Their bytes are copies that live in its arena.
+type batch struct {
+	records []capture.Record
+	packets []capture.Packet
+	arena   []byte
+}
+
+func (b *batch) reset() {
+	clear(b.records)
+	b.records, b.packets, b.arena = b.records[:0], b.packets[:0], b.arena[:0]
+}
+
+// add appends a copy of r.
+func (b *batch) add(r capture.Record) {
+	switch {
+	case r.Packet != nil:
+		// Both grow by append only when full; what was handed out before stays
+		// valid where it was.
+		b.packets = append(b.packets, *r.Packet)
+		r.Packet = &b.packets[len(b.packets)-1]
+		r.Packet.Data = b.copy(r.Packet.Data)
+	case r.Secret != nil:
+		r.Secret = &capture.Secret{Lines: b.copy(r.Secret.Lines)}
+	case r.Loss != nil:
+		loss := *r.Loss
+		r.Loss = &loss
+	}
+	b.records = append(b.records, r)
+}
+
+func (b *batch) copy(p []byte) []byte {
+	from := len(b.arena)
+	b.arena = append(b.arena, p...)
+	return b.arena[from:len(b.arena):len(b.arena)]
+}
+
+func (b *batch) full() bool { return len(b.records) >= batchRecords || len(b.arena) >= batchBytes }
+
+// A worker is one decoder and what it found in each batch.
+type worker struct {
+	in  chan *batch
+	out chan []stack.Event
+}
+
+// sharded reads on one goroutine, decodes on cfg.Jobs, and judges on the
+// caller's. The bounded channels between them make the slowest set the pace.
+func sharded(src capture.Source, first capture.Record, stackCfg stack.Config, cfg Config, j *judge) error {
+	workers := make([]*worker, cfg.Jobs)
+	for i := range workers {
+		c := stackCfg
+		c.Shard, c.Shards = i, len(workers)
+		workers[i] = &worker{in: make(chan *batch, batches), out: make(chan []stack.Event, batches)}
+		go workers[i].run(c)
+	}
+	r := newReader(src, cfg.Progress)
+	go r.run(first)
+
+	// The judge is the one who deals out the batches too, so that it knows
+	// which ones are under way, in order.
+	var under []*batch
+	var merged []stack.Event
+	deal := func(b *batch) {
+		under = append(under, b)
+		for _, w := range workers {
+			w.in <- b
+		}
+	}
+	take := func() {
+		b := under[0]
+		under = under[1:]
+		merged = gather(workers, merged[:0])
+		j.batch(b, merged)
+		r.free <- b
+		if j.err != nil {
+			src.Close()
+		}
+	}
+	for b := range r.full {
+		deal(b)
+		// While more is ready, it is dealt out before the judge waits for what
+		// the decoders make of this one.
+		for len(under) >= batches/2 || len(under) > 0 && len(r.full) == 0 {
+			take()
+		}
+	}
+	for len(under) > 0 {
+		take()
+	}
+	for _, w := range workers {
+		close(w.in)
+	}
+	merged = gather(workers, merged[:0])
+	if j.err != nil {
+		return nil
+	}
+	j.events(merged)
+	return r.err
+}
+
+// gather takes the events of one batch from all workers. A worker's own order
+// is kept.
+func gather(workers []*worker, to []stack.Event) []stack.Event {
+	for _, w := range workers {
+		to = append(to, <-w.out...)
+	}
+	return to
+}
+
+// batch judges what was found in one batch.
+func (j *judge) batch(b *batch, found []stack.Event) {
+	var last time.Time
+	for _, r := range b.records {
+		j.record(r)
+		last = r.Time
+	}
+	j.events(found)
+	j.tick(last)
+}
+
+// run decodes batches until there are no more, and then closes.
+func (w *worker) run(cfg stack.Config) {
+	var found []stack.Event
+	d := stack.New(cfg, func(e stack.Event) { found = append(found, e) })
+	for b := range w.in {
+		for _, r := range b.records {
+			d.Record(r)
+		}
+		w.out <- found
+		found = nil
+	}
+	d.Close()
+	w.out <- found
+}
+
+// A reader fills batches. What waits in a batch that is not full goes out
+// after batchWait, also while the source has nothing more to read.
+type reader struct {
+	src      capture.Source
+	progress func()
+	full     chan *batch
+	free     chan *batch
+	err      error // valid when full is closed
+
+	mu   sync.Mutex
+	cur  *batch
+	wake *time.Timer
+}
+
+func newReader(src capture.Source, progress func()) *reader {
+	r := &reader{src: src, progress: progress, full: make(chan *batch, batches), free: make(chan *batch, batches)}
+	for range batches {
+		r.free <- &batch{}
+	}
+	return r
+}
+
+func (r *reader) run(rec capture.Record) {
+	r.wake = time.AfterFunc(time.Hour, r.late)
+	r.wake.Stop()
+	var err error
+	for err == nil {
+		r.add(rec)
+		rec, err = r.src.Next()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake.Stop()
+	r.send()
+	r.err = err
+	close(r.full)
+	r.full = nil
+}
+
+func (r *reader) add(rec capture.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cur == nil {
+		r.cur = <-r.free
+		r.cur.reset()
+		r.wake.Reset(batchWait)
+	}
+	r.cur.add(rec)
+	if r.cur.full() {
+		r.send()
+	}
+}
+
+// late sends what has waited for long enough.
+func (r *reader) late() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.send()
+}
+
+func (r *reader) send() {
+	if r.cur == nil || r.full == nil {
+		return
+	}
+	r.wake.Stop()
+	r.full <- r.cur
+	r.cur = nil
+	if r.progress != nil {
+		r.progress()
+	}
+}
