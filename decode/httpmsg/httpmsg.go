@@ -53,6 +53,9 @@ type Event struct {
 	Data []byte     // Body only
 	N    int        // Hole: bytes missing, negative when nobody knows
 	Why  decode.End // Cut only: what ended it; 0: a hole in the capture hid the rest
+
+	Absent bool   // Done only: the content was not recorded (HAR); without it a message without Body has none
+	Error  string // Cut of a response only: why there is none, in the recorder's words (HAR); not redacted
 }
 
 // A Header is the header fields of a message in the order they were sent.

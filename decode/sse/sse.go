@@ -335,6 +335,9 @@ func (d *Decoder) clear() {
 	}
 }
 
+// Held is how many bytes the decoder keeps of the stream for later.
+func (d *Decoder) Held() int { return cap(d.line) + cap(d.hold) }
+
 // Gap says that bytes of the stream were never captured. The event it falls
 // into is dropped; decoding resumes behind the next blank line.
 func (d *Decoder) Gap(at decode.Mark) {
