@@ -15,6 +15,10 @@ type Limits struct {
 	Buffered   int           // bytes held out of order over all connections. 32 MiB
 	Hole       time.Duration // a missing segment that nobody acknowledged is given up after so long. 10 s
 
+	Disorder  time.Duration // how far behind time a frame may stand in a capture before its absence is believed. 100 ms: several queues, merged files
+	Lingering int           // ended connections remembered, so that trailing segments do not begin new ones. 16384: 4 MB
+	Linger    time.Duration // for so long. 30 s: retransmitted FINs
+
 	Fragments     int           // IP datagrams being put together at once. 1024
 	FragmentBytes int           // bytes of all of them. 8 MiB: 1024 of usual size, 128 of the largest
 	FragmentAge   time.Duration // a datagram not complete after so long is given up. 30 s, as Linux does
@@ -60,6 +64,9 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.OutOfOrder, 1<<20)
 	def(&l.Buffered, 32<<20)
 	dur(&l.Hole, 10*time.Second)
+	dur(&l.Disorder, 100*time.Millisecond)
+	def(&l.Lingering, 16384)
+	dur(&l.Linger, 30*time.Second)
 	def(&l.Fragments, 1024)
 	def(&l.FragmentBytes, 8<<20)
 	dur(&l.FragmentAge, 30*time.Second)
