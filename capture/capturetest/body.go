@@ -224,7 +224,7 @@ func toolsResult(words []string) (string, error) {
 func tools(spec, server string) (string, error) {
 	names := strings.Split(spec, ",")
 	if n, err := strconv.Atoi(spec); err == nil {
-		if n < 0 {
+		if n < 0 || n > most {
 			return "", fmt.Errorf("not a count: %q", spec)
 		}
 		names = names[:0]

@@ -98,7 +98,8 @@
 // # What else happens
 //
 //	~ 250ms               time passes
-//	! gap 100             100 bytes of the open message were never captured; "gap 100 <" names the direction
+//	! gap 100             100 bytes of the open message were never captured, though acknowledged;
+//	                      "gap 100 <" names the direction
 //	! lost                the frames of the next step were never captured
 //	! drops 12            the capturing side says that it lost 12 packets
 //	. open                the handshake alone

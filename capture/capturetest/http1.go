@@ -23,9 +23,7 @@ type wire struct {
 // connection's server, which depends on the wrapping.
 func (m *message) http1(authority string) wire {
 	var w wire
-	for _, text := range m.coded() {
-		w.pieces = append(w.pieces, text)
-	}
+	w.pieces = append(w.pieces, m.coded()...)
 	total := m.missing
 	for _, b := range w.pieces {
 		total += len(b)

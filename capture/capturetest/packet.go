@@ -65,6 +65,7 @@ func (p *packer) fly(f flight) {
 		p.bytes(f)
 	case doGap:
 		p.side(f.conn).seq[f.dir] += uint32(f.n)
+		p.segment(f.conn, f.dir.other(), ack, nil, f.lost) // proves the hole
 	case doFin:
 		p.segment(f.conn, f.dir, fin|ack, nil, f.lost)
 		p.segment(f.conn, f.dir.other(), ack, nil, f.lost)

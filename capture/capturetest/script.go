@@ -85,7 +85,11 @@ const (
 
 func (d dir) other() dir { return d ^ 1 }
 
-const tick = time.Millisecond
+const (
+	tick    = time.Millisecond
+	longest = 366 * 24 * time.Hour // of a conversation: its times stay within what pcap can say
+	most    = 1 << 20              // bytes of a gap or filler, packets, tools: a slip of the finger fills no memory
+)
 
 var (
 	nameExpr    = `[A-Za-z][A-Za-z0-9_-]*(?:\.[0-9]+)?`
@@ -197,6 +201,9 @@ func newParser() *parser {
 
 // step reads one line and the block below it.
 func (p *parser) step(head string, block []string) error {
+	if head != "" && (head[0] == ' ' || head[0] == '\t') {
+		return fmt.Errorf("indented text belongs to no message: %q", strings.TrimSpace(head))
+	}
 	if head == "" || head[0] == '#' {
 		if len(block) > 0 {
 			return fmt.Errorf("indented text belongs to no message: %q", block[0])
@@ -238,7 +245,7 @@ func (p *parser) choose(name string) {
 
 func (p *parser) wait(text string) error {
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
+	if err != nil || d < 0 || p.now+d > longest {
 		return fmt.Errorf("not a duration: %q", text)
 	}
 	p.now += d
@@ -397,8 +404,8 @@ func direction(s string) (dir, error) {
 
 func positive(s string) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("not a positive number: %q", s)
+	if err != nil || n <= 0 || n > most {
+		return 0, fmt.Errorf("not a positive number up to %d: %q", most, s)
 	}
 	return n, nil
 }
@@ -426,7 +433,7 @@ func (p *parser) dial() *conn {
 	port := r.client.port
 	if port == 0 {
 		if p.ports[r.client.addr] == 0 {
-			p.ports[r.client.addr] = 40000 + 1000*uint16(len(p.ports))
+			p.ports[r.client.addr] = 40000 + 1000*uint16(len(p.ports)%20)
 		}
 		p.ports[r.client.addr]++
 		port = p.ports[r.client.addr]
