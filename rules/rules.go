@@ -50,6 +50,7 @@ type Finding struct {
 	Severity   Severity
 	Confidence hop.Confidence
 	Cause      cause.ID
+	Causes     []cause.ID  // of each attempt of the case, in its order
 	Failure    hop.Outcome // swallowed-failure, partial-list, llm-without-tools: how the upstream failed; "" for 401 and 403
 	Servers    []string    // the upstreams at fault, by name or else by URL
 	Text       string      // one line: what happened

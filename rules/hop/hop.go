@@ -1,5 +1,13 @@
 // Package hop joins the two hops: who is the gateway, and which upstream
 // attempts a downstream call caused.
+//
+// No id is shared by the two hops. What there is, strongest first: the
+// gateway's own word; the same credential on both; a server name that is known
+// to belong to an endpoint; the window from the downstream request to its
+// result event; being the only candidate. The one trick: calls are demands and
+// attempts are supplies, and a call is judged only when everything that began
+// before its answer has been seen, by an assignment over all calls that
+// compete for the same attempts.
 package hop
 
 import (
@@ -7,15 +15,18 @@ import (
 	"time"
 
 	"mcp401/decode"
+	"mcp401/decode/mcp"
 	"mcp401/decode/stack"
+	"mcp401/rules/pair"
 )
 
 // A Config says what is known beforehand. Its zero value works.
 type Config struct {
 	Limits    decode.Limits
-	Gateways  []netip.AddrPort  // named by the user; a zero address means any address with that port
+	Gateways  []netip.AddrPort  // named by the user; an unspecified address means any address with that port
 	Upstreams []netip.AddrPort  // likewise
 	Names     map[string]Server // server names of a gateway's configuration file, by name
+	Hold      time.Duration     // how long a call may wait for evidence that comes later (names, roles); 0: until the capture ends
 }
 
 // A Server is what a configuration file says of one upstream.
@@ -28,17 +39,307 @@ type Server struct {
 }
 
 // A Linker turns the events of all shards into cases.
-type Linker struct{ emit func(*Case) }
+type Linker struct {
+	cfg  Config
+	lim  decode.Limits
+	emit func(*Case)
+	pair pair.Pairer
+	now  decode.Mark
+
+	servers  map[netip.AddrPort]*server
+	hosts    map[netip.Addr]*host
+	demands  []*demand // downstream calls that are not judged, in order of their requests
+	byCall   map[*pair.Call]*demand
+	due      []*demand // those with an answer, in order of it
+	held     []*demand // those past their time that wait for evidence
+	supplies []*supply // upstream attempts that no call has, in order of their requests
+	supplied map[*pair.Call]*supply
+	sess     sessions
+
+	redirects map[string]*supply // by target
+	opaque    []opaque
+	models    []*model
+	last      map[endpoint]*supply // the last outcome of each endpoint, whoever caused it
+	sent      map[string]int       // client credentials that may be forwarded: how many calls sent each
+	lossAt    []span
+	noAuth    bool // HAR: no credential was seen in the file so far
+	gateways  []*server
+	changed   bool // a role or a name became known: held calls are worth another look
+	bounded   bool
+}
+
+type span struct{ from, to time.Time }
+
+// A model is a request that a gateway sent to a language model.
+type model struct {
+	x     *mcp.Exchange
+	taken bool
+}
+
+// slack is how much two marks of one host's capture may be out of order.
+const slack = 2 * time.Millisecond
+
+// A host is an address that asks.
+type host struct {
+	origin  *profile // the product that its requests name
+	version string
+	asks    int // MCP requests it sent
+}
 
 // NewLinker returns a linker that gives each case to emit once, when it is
-// decided: Limits.Lateness after its answer, on the capture's clock.
-func NewLinker(cfg Config, emit func(*Case)) *Linker { return &Linker{emit: emit} }
+// decided: Limits.Lateness after its answer on the capture's clock, or later
+// where only what follows can tell whose an attempt was.
+func NewLinker(cfg Config, emit func(*Case)) *Linker {
+	l := &Linker{
+		cfg: cfg, lim: cfg.Limits.WithDefaults(), emit: emit,
+		servers: map[netip.AddrPort]*server{}, hosts: map[netip.Addr]*host{},
+		byCall: map[*pair.Call]*demand{}, supplied: map[*pair.Call]*supply{},
+		redirects: map[string]*supply{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
+	}
+	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended}
+	return l
+}
 
 // Event takes the next event, in order of its Mark.
-func (l *Linker) Event(e stack.Event) {}
+func (l *Linker) Event(e stack.Event) {
+	if e.At.Time.After(l.now.Time) {
+		l.now = e.At
+	}
+	switch {
+	case e.Exchange != nil:
+		l.exchange(e.At, e.Exchange)
+	case e.Connection != nil:
+		l.connection(e.Connection)
+	}
+	l.settle()
+}
+
+// Loss says that the capture itself lost packets before that mark and after
+// the last event: nothing that is not seen in between proves anything.
+func (l *Linker) Loss(at decode.Mark) {
+	from := l.now.Time
+	if from.IsZero() || from.After(at.Time) {
+		from = at.Time
+	}
+	l.lossAt = append(l.lossAt, span{from, at.Time})
+	if len(l.lossAt) > 1024 {
+		l.lossAt[1].from = l.lossAt[0].from
+		l.lossAt = l.lossAt[1:]
+	}
+}
 
 // Tick says what time it is when no event does.
-func (l *Linker) Tick(now time.Time) {}
+func (l *Linker) Tick(now time.Time) {
+	if now.After(l.now.Time) {
+		l.now.Time = now
+	}
+	l.pair.Tick(now)
+	l.settle()
+}
 
 // Close decides what is still open: the capture is over.
-func (l *Linker) Close() {}
+func (l *Linker) Close() {
+	l.pair.Close(l.now)
+	due := l.due
+	l.due = nil
+	for _, d := range due {
+		l.judge(d, false)
+	}
+	// What is still held is judged by all that was learned, in two rounds: the
+	// first may still learn from what the second cannot tell.
+	l.retry()
+	held := l.held
+	l.held = nil
+	sortDemands(held)
+	for _, d := range held {
+		l.judge(d, true)
+	}
+}
+
+func (l *Linker) exchange(at decode.Mark, x *mcp.Exchange) {
+	l.recognise(x)
+	if x.Phase == mcp.Asked {
+		for i := range x.Creds {
+			l.noAuth = l.noAuth && x.Creds[i].Header != "authorization" && x.Creds[i].Header != "cookie"
+		}
+		if x.Kind == mcp.LLM && !x.LLMTools.MCP {
+			l.models = append(l.models, &model{x: x})
+			if len(l.models) > l.lim.Attempts {
+				l.models = l.models[len(l.models)/2:]
+			}
+		}
+	}
+	if x.Phase == mcp.Closed && x.Kind == mcp.Other {
+		l.page(x)
+	}
+	l.pair.Exchange(at, x)
+}
+
+// page takes an answer that is no MCP: the target of a redirect decides the
+// attempt that was redirected.
+func (l *Linker) page(x *mcp.Exchange) {
+	s := l.sess.byFlow[x.Flow.First]
+	if s == nil || !s.redirected() {
+		s = l.redirects[x.Scheme+"://"+x.Authority+x.Path]
+	}
+	if s == nil || !s.redirected() || x.Asked.Time.Sub(s.latest()) > redirectGap {
+		return
+	}
+	c := &pair.Call{Asked: x, Method: x.Method, Outcome: pair.Refused, Exchange: x, At: x.Ended}
+	if x.Status >= 300 && x.Status < 400 && x.Location != "" {
+		l.redirects[x.Location] = s
+	}
+	s.Redirect = s.Calls[len(s.Calls)-1]
+	s.Calls = append(s.Calls, c)
+	s.settle(loginOr(refusal(c), c), c)
+}
+
+// asked takes a call that begins: it may be a downstream call, an upstream one,
+// or, between two gateways, both.
+func (l *Linker) asked(c *pair.Call) {
+	x := c.Asked
+	srv := l.server(x.Flow.Server)
+	h := l.host(x.Flow.Client.Addr())
+	if x.Kind == mcp.RPC {
+		h.asks++
+	}
+	if d := l.newDemand(c, srv); d != nil {
+		l.demands = append(l.demands, d)
+		l.byCall[c] = d
+	}
+	if srv.gateway && !l.chained(srv, x.Flow.Client.Addr()) || x.Kind == mcp.RESTList || x.Kind == mcp.RESTCall || x.Kind == mcp.RESTTest || x.Kind == mcp.Health || x.Kind == mcp.LLM {
+		return
+	}
+	if s := l.begin(c); s != nil {
+		l.supplied[c] = s
+	}
+}
+
+// ended takes a call that has its answer or will never have one.
+func (l *Linker) ended(c *pair.Call) {
+	if s := l.supplied[c]; s != nil {
+		delete(l.supplied, c)
+		l.answered(s, c)
+		if !s.Outcome.Failed() && s.token {
+			s.taken = true // a token was given: nothing to explain
+		}
+		if s.Outcome != Pending && s.Outcome != Unseen && !s.token {
+			l.last[s.end] = s
+		}
+	}
+	if d := l.byCall[c]; d != nil {
+		delete(l.byCall, c)
+		d.to = c.At.Time
+		l.due = append(l.due, d)
+	}
+}
+
+// settle judges the calls whose time has come, and forgets what no call that
+// is open can need.
+func (l *Linker) settle() {
+	n := 0
+	for n < len(l.due) && !l.due[n].to.Add(l.lim.Lateness).After(l.now.Time) {
+		l.judge(l.due[n], false)
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	l.due = append(l.due[:0], l.due[n:]...)
+	l.retry()
+	l.prune()
+}
+
+// retry judges held calls again: what came since may tell.
+func (l *Linker) retry() {
+	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.now.Time.Sub(d.to) > l.cfg.Hold }
+	if len(l.held) == 0 || !l.changed && !late(l.held[0]) {
+		return
+	}
+	for l.changed || len(l.held) > 0 && late(l.held[0]) {
+		l.changed = false
+		held := l.held
+		l.held = nil
+		for _, d := range held {
+			l.judge(d, late(d))
+		}
+	}
+	for len(l.held) > l.lim.OpenCalls {
+		d := l.held[0]
+		l.held = l.held[1:]
+		l.judge(d, true)
+	}
+}
+
+// prune forgets supplies that began before every demand that is not judged.
+func (l *Linker) prune() {
+	keep := l.demands[:0]
+	for _, d := range l.demands {
+		if !d.judged {
+			keep = append(keep, d)
+		}
+	}
+	clear(l.demands[len(keep):])
+	l.demands = keep
+	from := l.now.Time
+	for _, d := range l.demands {
+		if d.held {
+			continue // it has its candidates
+		}
+		if d.from.Before(from) {
+			from = d.from
+		}
+		break // demands stand in order of their requests
+	}
+	from = from.Add(-slack)
+	kept := l.supplies[:0]
+	for _, s := range l.supplies {
+		// An attempt that is still used may decide later: keep it for a while.
+		if !s.taken && (s.from.After(from) || !s.latestOrEnd().Before(from)) {
+			kept = append(kept, s)
+		} else {
+			l.sess.forget(s)
+		}
+	}
+	clear(l.supplies[len(kept):])
+	l.supplies = kept
+	for t, s := range l.redirects {
+		if s.latest().Before(from.Add(-redirectGap)) {
+			delete(l.redirects, t)
+		}
+	}
+	l.opaque = after(l.opaque, func(o opaque) bool { return o.open || o.to.After(from) })
+	l.models = after(l.models, func(m *model) bool { return !m.taken && m.x.Asked.Time.After(from) })
+}
+
+func after[T any](q []T, keep func(T) bool) []T {
+	kept := q[:0]
+	for _, v := range q {
+		if keep(v) {
+			kept = append(kept, v)
+		}
+	}
+	clear(q[len(kept):])
+	return kept
+}
+
+// latestOrEnd is when the attempt was last seen to move, calls or none.
+func (s *supply) latestOrEnd() time.Time {
+	if len(s.Calls) == 0 || s.latest().Before(s.to) {
+		return s.to
+	}
+	return s.latest()
+}
+
+// boundSupplies keeps the attempts that no call has within Limits.Attempts.
+func (l *Linker) boundSupplies() {
+	if len(l.supplies) <= l.lim.Attempts {
+		return
+	}
+	n := len(l.supplies) / 2
+	for _, s := range l.supplies[:n] {
+		l.sess.forget(s)
+	}
+	l.supplies = append(l.supplies[:0], l.supplies[n:]...)
+	l.bounded = true
+}

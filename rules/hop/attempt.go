@@ -1,0 +1,420 @@
+package hop
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"mcp401/decode"
+	"mcp401/decode/mcp"
+	"mcp401/decode/stack"
+	"mcp401/rules/pair"
+)
+
+// An endpoint is where an upstream is reached.
+type endpoint struct {
+	addr netip.AddrPort
+	path string // "" where only a connection was seen
+}
+
+// A supply is an upstream attempt while it is not known whose it is.
+type supply struct {
+	Attempt
+	host      netip.Addr // who asked
+	end       endpoint
+	authority string
+	from, to  time.Time // of its first request; of its outcome, zero while that is open
+	flow      int       // of its last call without a session
+	session   string
+	probe     bool
+	token     bool // a request to a token endpoint
+	har       bool
+	asked     string // "list", "call", "other": what the session was for, as far as seen
+	open      int    // calls without an answer
+	taken     bool
+	seen      time.Time // when it was made: supplies stand in that order
+}
+
+// sessionGap parts two uses of one session: a gateway that keeps an upstream
+// session open asks for each list on it anew.
+const sessionGap = 2 * time.Second
+
+// redirectGap is how long after a redirect its target is asked at the latest.
+const redirectGap = 2 * time.Second
+
+type sessionKey struct {
+	host netip.Addr
+	end  endpoint
+	id   string
+}
+
+// sessions finds the supply that a call belongs to.
+type sessions struct {
+	byID   map[sessionKey]*supply
+	byFlow map[int]*supply // the last one without a session on a connection
+	loose  map[endpoint][]*supply
+	limit  int
+}
+
+// begin finds or makes the supply of an upstream call.
+func (l *Linker) begin(c *pair.Call) *supply {
+	x := c.Asked
+	host, end := x.Flow.Client.Addr(), endpoint{x.Flow.Server, x.Path}
+	now := c.Start()
+	var s *supply
+	first := c.Method == "initialize" || c.Method == "server/discover"
+	switch {
+	case c.Method == "token":
+	case first:
+		// The modern handshake may fall back to the old one.
+		if p := l.sess.byFlow[x.Flow.First]; p != nil && c.Method == "initialize" && len(p.Calls) == 1 && p.Calls[0].Method == "server/discover" && now.Sub(p.from) < sessionGap {
+			s = p
+		}
+	case c.Session != "":
+		s = l.sess.byID[sessionKey{host, end, c.Session}]
+	case c.Method != "GET":
+		s = l.sess.loosely(x, end, c.Method)
+	}
+	if s != nil && (s.taken || now.Sub(s.latest()) > sessionGap && !s.to.IsZero() || c.Method == "tools/list" && s.asked == "list" && (c.Request == nil || !c.Request.Cursor)) {
+		s = nil
+	}
+	if s == nil {
+		if c.Method == "GET" {
+			return l.beginStream(c, host, end)
+		}
+		s = l.newSupply(c, host, end)
+	}
+	s.add(c)
+	l.index(s, c)
+	return s
+}
+
+// beginStream takes a standing GET: the stream of a session is none of an
+// attempt's outcome; one without a session opens the HTTP+SSE transport.
+func (l *Linker) beginStream(c *pair.Call, host netip.Addr, end endpoint) *supply {
+	if c.Session != "" {
+		return nil
+	}
+	if p := l.sess.byFlow[c.Asked.Flow.First]; p != nil && p.redirected() && c.Start().Sub(p.latest()) < redirectGap {
+		p.Calls = append(p.Calls, c)
+		p.open++
+		return p
+	}
+	for i := len(l.supplies) - 1; i >= 0 && i >= len(l.supplies)-32; i-- {
+		if p := l.supplies[i]; p.end == end && p.host == host && c.Start().Sub(p.latest()) < sessionGap {
+			return nil // the fallback of an attempt that failed, or the stream of a server without sessions
+		}
+	}
+	s := l.newSupply(c, host, end)
+	s.add(c)
+	return s
+}
+
+func (s *supply) redirected() bool {
+	n := len(s.Calls)
+	return n > 0 && s.Calls[n-1].Status() >= 300 && s.Calls[n-1].Status() < 400
+}
+
+// latest is when the supply was last seen to move.
+func (s *supply) latest() time.Time {
+	c := s.Calls[len(s.Calls)-1]
+	if c.Outcome != pair.Open {
+		return c.At.Time
+	}
+	return c.Start()
+}
+
+// loosely finds the session of a call that names none: on its own connection,
+// or the oldest one at that endpoint with the same credential that asked for
+// nothing yet.
+func (t *sessions) loosely(x *mcp.Exchange, end endpoint, method string) *supply {
+	fits := func(s *supply) bool {
+		return !s.taken && s.session == "" && s.host == x.Flow.Client.Addr() && s.end == end && s.Outcome == Pending &&
+			(s.asked == "other" || method != "tools/list" && method != "tools/call") && x.Asked.Time.Sub(s.latest()) < sessionGap
+	}
+	if s := t.byFlow[x.Flow.First]; s != nil && fits(s) {
+		return s
+	}
+	cred := authorization(x)
+	for _, s := range t.loose[end] {
+		if fits(s) && (s.Cred == nil) == (cred == nil) && (cred == nil || cred.Hash == s.Cred.Hash) {
+			return s
+		}
+	}
+	return nil
+}
+
+func (l *Linker) newSupply(c *pair.Call, host netip.Addr, end endpoint) *supply {
+	x := c.Asked
+	s := &supply{host: host, end: end, authority: x.Authority, from: c.Start(), har: x.HAR, asked: "other", seen: l.now.Time}
+	s.Address, s.First, s.Count, s.Outcome = end.addr, x.Asked, -1, Pending
+	authority := x.Authority
+	if authority == "" {
+		authority = end.addr.String()
+	}
+	s.URL = x.Scheme + "://" + authority + x.Path
+	s.Cred = authorization(x)
+	s.token = c.Method == "token"
+	for i := range profiles {
+		s.probe = s.probe || profiles[i].probe(c)
+	}
+	if p := l.sess.byFlow[x.Flow.First]; p != nil && p.redirected() && s.from.Sub(p.latest()) < redirectGap {
+		s.follow(p)
+	} else if p := l.redirects[x.Scheme+"://"+authority+x.Path]; p != nil && p.host == host && s.from.Sub(p.latest()) < redirectGap && !p.taken {
+		s.follow(p)
+	}
+	l.supplies = append(l.supplies, s)
+	l.boundSupplies()
+	return s
+}
+
+// follow makes s the rest of p, which was redirected here.
+func (s *supply) follow(p *supply) {
+	s.Redirect = p.Calls[len(p.Calls)-1]
+	s.First, s.from, s.end, s.authority = p.First, p.from, p.end, p.authority
+	p.taken = true
+}
+
+func (s *supply) add(c *pair.Call) {
+	s.Calls = append(s.Calls, c)
+	s.open++
+	switch c.Method {
+	case "tools/list":
+		if s.asked != "call" { // an SDK lists after a call to learn the output schema
+			s.asked = "list"
+		}
+	case "tools/call":
+		s.asked = "call"
+	case "initialize", "server/discover", "ping", "GET":
+	default:
+		if s.asked == "other" {
+			s.asked = "else"
+		}
+	}
+}
+
+func (l *Linker) index(s *supply, c *pair.Call) {
+	t := &l.sess
+	if t.byID == nil {
+		t.byID, t.byFlow, t.loose = map[sessionKey]*supply{}, map[int]*supply{}, map[endpoint][]*supply{}
+	}
+	if c.Session != "" {
+		s.session = c.Session
+		t.byID[sessionKey{s.host, endpoint{c.Asked.Flow.Server, c.Asked.Path}, c.Session}] = s
+		return
+	}
+	t.byFlow[c.Asked.Flow.First] = s
+	s.flow = c.Asked.Flow.First
+	if len(s.Calls) == 1 {
+		t.loose[s.end] = append(t.loose[s.end], s)
+	}
+}
+
+// forget drops a supply from the indexes.
+func (t *sessions) forget(s *supply) {
+	for _, c := range s.Calls {
+		end := endpoint{c.Asked.Flow.Server, c.Asked.Path}
+		if k := (sessionKey{s.host, end, s.session}); t.byID[k] == s {
+			delete(t.byID, k)
+		}
+		if t.byFlow[c.Asked.Flow.First] == s {
+			delete(t.byFlow, c.Asked.Flow.First)
+		}
+	}
+	q := t.loose[s.end]
+	for i := range q {
+		if q[i] == s {
+			q = append(q[:i:i], q[i+1:]...)
+			break
+		}
+	}
+	if len(q) == 0 {
+		delete(t.loose, s.end)
+	} else {
+		t.loose[s.end] = q
+	}
+}
+
+// answered takes the end of an upstream call into its supply.
+func (l *Linker) answered(s *supply, c *pair.Call) {
+	s.open--
+	if c.Session != "" && s.session == "" {
+		l.sess.forget(s)
+		l.index(s, c)
+	}
+	if c.Method == "GET" && s.redirected() {
+		return
+	}
+	switch c.Method {
+	case "initialize", "server/discover", "tools/list", "tools/call", "token", "GET", "":
+	default:
+		return // its failure says nothing of the tools
+	}
+	o, decisive := outcomeOf(c)
+	if s.Redirect != nil && o == BadAnswer && c.Exchange != nil && c.Exchange.Answer.HTML {
+		o = LoginPage
+	}
+	if !decisive && !(o.Failed() || o == Unseen) {
+		return
+	}
+	if c.Method == "server/discover" && (o == Client4xx || o.Auth()) && len(s.Calls) > 1 {
+		return // the fallback decides
+	}
+	if c.Method == "GET" && len(s.Calls) > 1 && s.Calls[0] != c {
+		if p := s.Calls[len(s.Calls)-2]; p.Status() >= 300 && p.Status() < 400 {
+			s.settle(loginOr(o, c), c)
+		}
+		return
+	}
+	if s.Outcome == Pending || s.Outcome == Unseen || o == OK || o.Failed() && !s.Outcome.Failed() && s.asked != "call" {
+		s.settle(o, c)
+	}
+	if s.redirected() && c.Exchange.Location != "" {
+		l.redirects[c.Exchange.Location] = s
+	}
+}
+
+func loginOr(o Outcome, c *pair.Call) Outcome {
+	if c.Exchange != nil && (c.Exchange.Answer.HTML || c.Exchange.ContentType == "text/html") {
+		return LoginPage
+	}
+	return o
+}
+
+func (s *supply) settle(o Outcome, c *pair.Call) {
+	s.Outcome, s.Decisive, s.to, s.Last = o, c, c.At.Time, c.At
+	if cr := authorization(c.Asked); cr != nil {
+		s.Cred = cr
+	}
+	if c.Exchange != nil && len(c.Exchange.Challenges) > 0 {
+		s.Challenge = &c.Exchange.Challenges[0]
+	}
+	if m := c.Answer; m != nil && m.Count >= 0 {
+		s.Count, s.Tools = m.Count, m.Tools
+	}
+}
+
+// authorization is the credential by which a gateway authorises itself to an
+// upstream: authorization, or else another field that carries one.
+func authorization(x *mcp.Exchange) *mcp.Credential {
+	if c := credential(x, "authorization"); c != nil {
+		return c
+	}
+	for i := range x.Creds {
+		if x.Creds[i].Header != "cookie" && x.Creds[i].Header != "proxy-authorization" {
+			return &x.Creds[i]
+		}
+	}
+	return nil
+}
+
+// outcomeOf says how one call went, and whether that decides its attempt: a
+// good initialize does not, a refused one does.
+func outcomeOf(c *pair.Call) (Outcome, bool) {
+	switch c.Outcome {
+	case pair.Open:
+		return Pending, false
+	case pair.Unseen:
+		return Unseen, c.Method == "tools/list" || c.Method == "tools/call" || c.Method == "initialize"
+	case pair.Unanswered:
+		if c.How == decode.Cut {
+			return Unseen, true
+		}
+		if c.How == decode.Reset || c.Exchange != nil && !c.Exchange.Aborted && c.How == decode.Fin {
+			return ResetOut, true
+		}
+		return Timeout, true
+	case pair.Refused:
+		return refusal(c), true
+	}
+	m := c.Answer
+	switch {
+	case c.Method == "GET", c.Method == "token":
+		return Pending, false
+	case m == nil:
+		return OK, true
+	case m.Kind == mcp.Error:
+		return RPCError, c.Method == "tools/list" || c.Method == "tools/call" || c.Method == "initialize"
+	case c.Method == "tools/list":
+		if m.Count == 0 && !m.Next {
+			return Empty, true
+		}
+		if m.Count < 0 {
+			return BadAnswer, true
+		}
+		return OK, true
+	case c.Method == "tools/call":
+		return OK, true
+	}
+	return Pending, false
+}
+
+func refusal(c *pair.Call) Outcome {
+	x := c.Exchange
+	switch st := x.Status; {
+	case st == 401:
+		return Status401
+	case st == 403:
+		return Status403
+	case st >= 500:
+		return Server5xx
+	case st >= 400:
+		return Client4xx
+	case st >= 300:
+		if loginPath(x.Location) {
+			return LoginPage
+		}
+		return BadAnswer
+	case x.Answer.HTML || x.ContentType == "text/html":
+		return LoginPage
+	}
+	return BadAnswer
+}
+
+func loginPath(location string) bool {
+	l := strings.ToLower(location)
+	for _, w := range []string{"login", "signin", "sign-in", "sign_in", "oauth", "authorize", "sso", "saml"} {
+		if strings.Contains(l, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// connection takes a connection that carried nothing readable: a refused or
+// unanswered one is an attempt of its own, an unreadable one is remembered.
+func (l *Linker) connection(k *stack.Connection) {
+	f := &k.Flow
+	var o Outcome
+	switch {
+	case k.How == decode.Refused:
+		o = Refused
+	case k.How == decode.Unanswered:
+		o = Timeout
+	case k.TLS != nil && k.TLS.Alert != "" && !k.TLS.Decrypted && k.Exchanges == 0:
+		o = TLSError
+	case k.Exchanges == 0 && (k.Protocol == "tls" || k.Protocol == "unknown" || k.Gaps > 0):
+		l.opaque = append(l.opaque, opaque{f.Server, f.Client.Addr(), f.Start, k.Ended.Time, k.How == 0})
+		if len(l.opaque) > l.lim.Attempts {
+			l.opaque = l.opaque[len(l.opaque)/2:]
+		}
+		return
+	default:
+		return
+	}
+	s := &supply{host: f.Client.Addr(), end: endpoint{addr: f.Server}, from: f.Start, to: k.Ended.Time, asked: "other", seen: l.now.Time}
+	s.Address, s.Outcome, s.Count = f.Server, o, -1
+	s.First = decode.Mark{Frame: f.First, Time: f.Start}
+	s.Last = k.Ended
+	s.URL = f.Server.String()
+	l.supplies = append(l.supplies, s)
+	l.boundSupplies()
+}
+
+// An opaque connection cannot be read: TLS without keys, or holes only.
+type opaque struct {
+	server   netip.AddrPort
+	host     netip.Addr
+	from, to time.Time
+	open     bool
+}

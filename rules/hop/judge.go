@@ -1,0 +1,392 @@
+package hop
+
+import (
+	"slices"
+	"sort"
+	"strings"
+
+	"mcp401/decode/mcp"
+	"mcp401/rules/pair"
+)
+
+// judge makes a case of a demand, or holds it until more is known. final: it
+// has to be decided now.
+func (l *Linker) judge(d *demand, final bool) {
+	if d.judged {
+		return
+	}
+	if !d.held {
+		d.window = l.candidates(d)
+	}
+	gateway, known := l.role(d, d.window, final)
+	switch {
+	case !known:
+		l.hold(d)
+		return
+	case !gateway:
+		d.judged = true
+		return
+	}
+	l.alias(d)
+	l.learn(d)
+	if !final && l.undecided(d) {
+		l.hold(d)
+		return
+	}
+	if len(d.window) == 0 && !final && d.kind != "" && l.empty(d) && !l.seesUpstream(d) {
+		l.hold(d)
+		return
+	}
+	got := l.assign(d, d.window)
+	d.judged = true
+	for _, s := range got {
+		d.srv.served++
+		if u := l.servers[s.end.addr]; u == nil || !u.gateway {
+			l.server(s.end.addr).upstream++
+			l.changed = l.changed || l.servers[s.end.addr].upstream == 1
+		}
+	}
+	if d.kind != "" {
+		l.emit(l.makeCase(d, got))
+	}
+}
+
+func (l *Linker) hold(d *demand) {
+	d.held = true
+	l.held = append(l.held, d)
+}
+
+// empty reports whether the client got an empty list.
+func (l *Linker) empty(d *demand) bool {
+	_, n := answer(d.call)
+	return n == 0
+}
+
+// seesUpstream reports whether the capture shows what this gateway asks.
+func (l *Linker) seesUpstream(d *demand) bool {
+	if d.call.Asked.HAR {
+		return d.srv.served > 0
+	}
+	a := d.srv.addr.Addr()
+	return d.srv.served > 0 || !a.IsLoopback() && l.hosts[a] != nil && l.hosts[a].asks > 0
+}
+
+// undecided reports whether a single server is in scope, nobody knows where it
+// is, and attempts at several endpoints compete.
+func (l *Linker) undecided(d *demand) bool {
+	if len(d.names) == 0 {
+		return false
+	}
+	unknown := false
+	for _, n := range d.names {
+		unknown = unknown || !d.srv.names[n].known()
+	}
+	if !unknown {
+		return false
+	}
+	ends := 0
+	for _, g := range groups(d.window) {
+		for _, s := range g.s {
+			if _, ok := l.fit(d, s); ok {
+				ends++
+				break
+			}
+		}
+	}
+	return ends > len(d.names)
+}
+
+// alias learns another address that a gateway asks from: of a credential that
+// its client sent, when nothing comes from its own.
+func (l *Linker) alias(d *demand) {
+	if len(d.window) > 0 || d.srv.served > 0 || len(d.srv.hosts) > 16 {
+		return
+	}
+	for i := len(l.supplies) - 1; i >= 0 && !l.supplies[i].seen.Before(d.from.Add(-slack)); i-- {
+		s := l.supplies[i]
+		if s.taken || !d.contains(s) || s.Cred == nil || !d.holds(s.Cred.Hash) || s.host == d.call.Asked.Flow.Client.Addr() {
+			continue
+		}
+		d.srv.hosts[s.host] = true
+	}
+	if len(d.srv.hosts) > 0 {
+		d.window = l.candidates(d)
+	}
+}
+
+// learn votes on where the one server in a demand's scope is reached.
+func (l *Linker) learn(d *demand) {
+	if d.learned || len(d.names) != 1 || d.kind == "" && d.call.Method != "initialize" {
+		return
+	}
+	n := d.srv.name(d.names[0])
+	if n.url != "" {
+		return
+	}
+	d.learned = true
+	was := n.known()
+	if x := d.call.Exchange; x != nil {
+		if u := x.RespHeaders["x-mcp-debug-outbound-url"]; strings.Contains(u, "://") {
+			n.url = u
+			l.changed = true
+			return
+		}
+	}
+	if len(n.votes) > 256 {
+		return
+	}
+	present := map[endpoint]bool{}
+	gs := groups(d.window)
+	mcps := 0
+	for _, g := range gs {
+		if !g.s[0].token {
+			mcps++
+		}
+	}
+	for _, g := range gs {
+		if g.s[0].token {
+			continue
+		}
+		end := g.end
+		present[end] = true
+		v := 1 / float64(mcps)
+		if mcps == 1 && l.alone(d, g.s) {
+			v = sure + 1
+		}
+		for _, s := range g.s {
+			if s.Cred != nil && d.holds(s.Cred.Hash) {
+				v = max(v, 2*sure+2)
+			}
+			if tools, c := answer(d.call); c > 0 && s.Outcome == OK {
+				if prefixed(tools, s.Tools, d.names[0]) {
+					v = max(v, 2*sure+2)
+				} else if !passedOn(tools, s.Tools) {
+					v = -1
+				}
+			}
+		}
+		n.votes[end] += v
+	}
+	if mcps > 0 {
+		for e := range n.votes {
+			if !present[e] {
+				n.votes[e]--
+			}
+		}
+	}
+	l.changed = l.changed || !was && n.known()
+}
+
+// alone reports whether no other demand could have caused these attempts.
+func (l *Linker) alone(d *demand, ss []*supply) bool {
+	for _, e := range l.demands {
+		if e == d || e.srv.upstream > 0 && !e.srv.gateway {
+			continue
+		}
+		for _, s := range ss {
+			if e.contains(s) && e.wants(s) && e.srv.fromHost(s.host, s.har) && e.call.Asked.Flow.Server != s.end.addr {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// prefixed reports whether the tools a client got are an upstream's own under
+// the name of the server.
+func prefixed(got, had []string, name string) bool {
+	if len(had) == 0 {
+		return false
+	}
+	for _, g := range got {
+		if rest, ok := strings.CutPrefix(g, name); ok && len(rest) > len(had[0]) && strings.HasSuffix(rest, had[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Linker) makeCase(d *demand, got []*supply) *Case {
+	sort.SliceStable(got, func(i, j int) bool { return got[i].First.Frame < got[j].First.Frame })
+	x := d.call.Asked
+	c := &Case{
+		Call: d.call, Kind: d.kind, Gateway: d.srv.addr, Profile: d.srv.profile.name, Version: d.srv.version,
+		Servers: display(d.names), SeesUpstream: l.seesUpstream(d), HAR: x.HAR, NoAuth: x.HAR && l.noAuth,
+		GatewayKeys: d.srv.keys, Names: d.srv.known(), Bounded: l.bounded,
+	}
+	c.Tools, c.Count = answer(d.call)
+	if !d.srv.gateway {
+		c.Profile = ""
+	}
+	if d.call.Answer != nil {
+		c.Outcomes = d.call.Answer.Outcomes
+	}
+	if len(got) == 0 && c.Count == 0 && d.srv.profile == general {
+		got = l.remembered(d)
+	}
+	for _, s := range got {
+		a := &s.Attempt
+		a.Server = d.srv.nameOf(s, d.names)
+		if a.Server == "" && len(c.Servers) == 1 {
+			a.Server = c.Servers[0]
+		}
+		if h := l.hosts[s.host]; c.Version == "" && h != nil {
+			c.Version = h.version
+		}
+		c.Attempts = append(c.Attempts, a)
+		if c.Confidence == None || weaker(a.Confidence, c.Confidence) {
+			c.Confidence = a.Confidence
+		}
+	}
+	if len(c.Outcomes) > 0 {
+		c.Confidence = Proved
+	}
+	if d.kind == LLM {
+		l.model(d, c)
+	}
+	l.visibility(d, c)
+	return c
+}
+
+func weaker(a, b Confidence) bool {
+	order := []Confidence{None, Suspected, Likely, Linked, Proved}
+	return slices.Index(order, a) < slices.Index(order, b)
+}
+
+// display drops the ids whose names are not known to a plain id.
+func display(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strings.TrimPrefix(n, idPrefix)
+	}
+	return out
+}
+
+// known lists the names of a gateway's servers, without ids.
+func (s *server) known() []string {
+	var out []string
+	for n, k := range s.names {
+		if !strings.HasPrefix(n, idPrefix) && (k.url != "" || k.known()) {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nameOf is the gateway's name for the server of an attempt; "" when unknown.
+func (s *server) nameOf(a *supply, scope []string) string {
+	for _, n := range scope {
+		if yes, _ := s.names[n].at(a); yes {
+			return strings.TrimPrefix(n, idPrefix)
+		}
+	}
+	if len(scope) == 1 {
+		return strings.TrimPrefix(scope[0], idPrefix)
+	}
+	for _, n := range s.known() {
+		if len(scope) > 0 && !slices.Contains(scope, n) {
+			continue
+		}
+		if yes, _ := s.names[n].at(a); yes {
+			return n
+		}
+	}
+	return ""
+}
+
+// remembered returns the last outcomes of the upstreams of a gateway that
+// lists them before it is asked and answers from memory: only when none of
+// them is good, because a good one would be in the list.
+func (l *Linker) remembered(d *demand) []*supply {
+	if len(l.gateways) != 1 || d.call.Asked.HAR {
+		return nil
+	}
+	var got []*supply
+	auth := false
+	for _, s := range l.last {
+		if !d.srv.fromHost(s.host, s.har) || !s.to.Before(d.from) || s.end.addr == d.srv.addr {
+			continue
+		}
+		if len(d.names) > 0 {
+			named := false
+			for _, n := range d.names {
+				yes, _ := d.srv.names[n].at(s)
+				named = named || yes
+			}
+			if !named && len(l.last) > 1 {
+				continue
+			}
+		}
+		if !s.Outcome.Failed() {
+			return nil
+		}
+		auth = auth || s.Outcome.Auth()
+		got = append(got, s)
+	}
+	if !auth {
+		return nil
+	}
+	sort.Slice(got, func(i, j int) bool { return got[i].First.Frame < got[j].First.Frame })
+	for _, s := range got {
+		s.Confidence = Likely
+	}
+	return got
+}
+
+// model finds the request that the gateway sent to the model.
+func (l *Linker) model(d *demand, c *Case) {
+	var best *model
+	for _, m := range l.models {
+		x := m.x
+		if m.taken || x.Asked.Time.Before(d.from) || x.Asked.Time.After(d.to) || x.Flow.Server == d.srv.addr || !d.srv.fromHost(x.Flow.Client.Addr(), x.HAR) {
+			continue
+		}
+		if best == nil || x.LLMTools.Stream == d.call.Asked.LLMTools.Stream && best.x.LLMTools.Stream != d.call.Asked.LLMTools.Stream {
+			best = m
+		}
+	}
+	c.Count = -1
+	if r := d.call.Exchange; r != nil && r.REST != nil {
+		c.Count = r.REST.MCPTools
+	}
+	if best != nil {
+		best.taken = true
+		c.Model = best.x
+		c.Count = max(best.x.LLMTools.Count-d.call.Asked.LLMTools.Count, 0)
+	}
+}
+
+// visibility says what the capture cannot show of a case.
+func (l *Linker) visibility(d *demand, c *Case) {
+	for _, o := range l.opaque {
+		if o.server == d.srv.addr || !d.srv.fromHost(o.host, false) || o.from.After(d.to) || !o.open && o.to.Before(d.from) || o.from.Before(d.from.Add(-slack)) && !o.open {
+			continue
+		}
+		if s := l.servers[o.server]; s != nil && s.gateway {
+			continue
+		}
+		c.Opaque++
+	}
+	for _, s := range l.lossAt {
+		c.Hidden = c.Hidden || !s.to.Before(d.from) && !s.from.After(d.to)
+	}
+	c.Hidden = c.Hidden || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
+}
+
+// Told reports whether the client was told of a failure: by a status, an
+// error, or a word in the answer.
+func (c *Case) Told() bool {
+	k := c.Call
+	switch {
+	case k.Outcome == pair.Refused:
+		return true
+	case k.Outcome != pair.Answered:
+		return false
+	case k.Answer != nil:
+		return k.Answer.Kind == mcp.Error
+	case k.Exchange != nil && k.Exchange.REST != nil:
+		return k.Exchange.REST.Error != "" || k.Exchange.REST.IsError && c.Kind == List
+	}
+	return false
+}
