@@ -57,6 +57,13 @@ func (b *body) addCoding(v []byte) {
 	b.coding += string(v[:min(len(v), 256)])
 }
 
+// readable gives up a body whose content coding cannot be undone.
+func (b *body) readable() {
+	if b.mode != ignore && !b.decoded && b.coding != "" && b.coding != "identity" {
+		b.mode, b.state.Unkept = ignore, true
+	}
+}
+
 func isJSON(media string) bool {
 	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json") || media == "application/json-rpc"
 }

@@ -329,6 +329,7 @@ func (d *Decoder) askHead(o *open, e *httpmsg.Event) {
 	}
 	x.Kind = o.kindOf()
 	o.req.mode = requestMode(x.Method, o.req.media)
+	o.req.readable()
 }
 
 // requestMode says what to do with the body of a request.
@@ -382,6 +383,7 @@ func (d *Decoder) answerHead(o *open, e *httpmsg.Event) {
 	o.resp.decoded = e.Decoded
 	d.responseHead(o, e.Header)
 	o.resp.mode = o.responseMode()
+	o.resp.readable()
 	if o.resp.mode == stream {
 		o.resp.events = &sse.Decoder{Limits: d.lim, Note: func(n decode.Note) { d.noteFor(o, n) }}
 		o.resp.emit = func(e sse.Event) { d.streamed(o, e) }

@@ -336,7 +336,13 @@ func (d *Decoder) clear() {
 }
 
 // Held is how many bytes the decoder keeps of the stream for later.
-func (d *Decoder) Held() int { return cap(d.line) + cap(d.hold) }
+func (d *Decoder) Held() int {
+	n := cap(d.line) + cap(d.hold)
+	if d.lines > 1 {
+		n += cap(d.data)
+	}
+	return n
+}
 
 // Gap says that bytes of the stream were never captured. The event it falls
 // into is dropped; decoding resumes behind the next blank line.
