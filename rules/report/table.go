@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -51,13 +50,16 @@ type server struct {
 	causes []*reason
 }
 
-// A reason is a cause or a failure at one server, with the first case of it.
+// A reason is a cause or a failure at one server, with its first case: the
+// first that is sure, if there is one.
 type reason struct {
-	id, confidence string
-	count          int
-	example        Case
-	attempt        *Attempt
-	fix            string
+	id      string
+	count   int
+	unsure  int // of these, joined by no more than likelihood
+	sure    bool
+	example Case
+	attempt *Attempt
+	fix     string
 }
 
 func newTable(w io.Writer, opt Options) Writer {
@@ -125,24 +127,35 @@ func (t *tableWriter) server(v *verdict, name string) *server {
 // of the finding: of several servers at fault each has its own.
 func (s *server) add(c *Case, a *Attempt, f *Finding) {
 	s.count++
-	id, confidence := cmp.Or(f.Cause, f.Failure), f.Confidence
+	id := cmp.Or(f.Cause, f.Failure)
 	if a != nil {
 		id = cmp.Or(a.Cause, id)
 		if len(f.Servers) > 1 && a.Cause == "" {
 			id = a.Outcome
 		}
 	}
-	i := slices.IndexFunc(s.causes, func(r *reason) bool { return r.id == id && r.confidence == confidence })
+	i := slices.IndexFunc(s.causes, func(r *reason) bool { return r.id == id })
 	if i < 0 {
 		i = len(s.causes)
-		r := &reason{id: id, confidence: confidence, example: *c, fix: f.Fix}
-		if a != nil {
-			copied := *a
-			r.attempt = &copied
-		}
-		s.causes = append(s.causes, r)
+		s.causes = append(s.causes, &reason{id: id})
 	}
-	s.causes[i].count++
+	s.causes[i].add(c, a, f)
+}
+
+func (r *reason) add(c *Case, a *Attempt, f *Finding) {
+	r.count++
+	sure := f.Confidence != "likely" && f.Confidence != "suspected"
+	if !sure {
+		r.unsure++
+	}
+	if r.count > 1 && (r.sure || !sure) {
+		return
+	}
+	r.sure, r.example, r.fix = sure, *c, f.Fix
+	if a != nil {
+		copied := *a
+		r.attempt = &copied
+	}
 }
 
 // attemptAt returns the attempt of a case at the server of that name or URL:
@@ -178,7 +191,7 @@ func (t *tableWriter) Close() error {
 	if t.summary.Cases > 0 {
 		t.total()
 	}
-	_, err := t.w.Write(t.page.buf.Bytes())
+	_, err := t.w.Write(t.page.buf)
 	return err
 }
 
@@ -226,74 +239,102 @@ func (t *tableWriter) healthy() {
 const column = 19
 
 func (t *tableWriter) verdict(v *verdict) {
-	t.page.row(column, []span{
-		{pad(clean(v.id), column), colors[v.severity] + sgrBold},
+	t.page.headed(column, []span{
+		{pad(clean(v.id), column), colors[v.severity]},
 		bold(plain(number(v.count) + "x  ")),
 		plain(clean(t.title(v.id))),
 	}, span{clean(v.severity), colors[v.severity]})
+	var shown reason
 	for i, s := range v.servers {
 		if i == serversShown {
-			t.page.text(2, plain(fmt.Sprintf("and %d more servers: see --format json", len(v.servers)-i)))
+			t.page.text(2, plain(fmt.Sprintf("  and %s more: see --format json", counted(len(v.servers)-i, "server"))))
 			break
 		}
-		t.server1(v, s)
+		t.at(s)
+		for k, r := range s.causes[:min(len(s.causes), examplesShown)] {
+			t.example(&shown, r)
+			if next := following(v.servers, i, k); next == nil || next.fix != r.fix || next.example.Frame != r.example.Frame {
+				t.fix(s, r)
+			}
+			shown = *r
+		}
+		if len(s.causes) > examplesShown {
+			t.page.text(column, plain(strings.Repeat(" ", column)+"the others: mcp401 explain "+clean(s.causes[examplesShown].id)))
+		}
 	}
 }
 
-func (t *tableWriter) server1(v *verdict, s *server) {
+// following is the reason that is shown next: servers that failed one call
+// together have one fix together.
+func following(servers []*server, i, k int) *reason {
+	if k+1 < min(len(servers[i].causes), examplesShown) {
+		return servers[i].causes[k+1]
+	}
+	if i+1 < min(len(servers), serversShown) && len(servers[i].causes) <= examplesShown {
+		return servers[i+1].causes[0]
+	}
+	return nil
+}
+
+// at is the line of one server: how often, and why.
+func (t *tableWriter) at(s *server) {
 	name := "  " + clean(s.name)
 	if width(name) > column-2 {
-		t.page.text(2, plain(name[2:]))
+		t.page.text(2, plain(name))
 		name = ""
 	}
-	head := pad(name, column) + number(s.count) + "x"
+	line := pad(name, column) + number(s.count) + "x"
 	if why := causes(s); why != "" {
-		head += "  " + why
+		line += "  " + why
 	}
-	t.page.text(column, plain(head))
-	for i, r := range s.causes {
-		if i == examplesShown {
-			t.page.text(column, plain("more: mcp401 explain "+v.id))
-			break
-		}
-		t.reason(s, r)
-	}
+	t.page.text(column, plain(line))
 }
 
-// causes lists them with their counts, and how sure the join is where it is
-// less than linked.
+// causes lists them with their counts, and of how many the join is less than
+// sure.
 func causes(s *server) string {
 	var parts []string
 	for _, r := range s.causes {
 		part := clean(r.id)
-		if r.confidence == "likely" || r.confidence == "suspected" {
-			part = strings.TrimSpace(part + " (" + r.confidence + ")")
-		}
-		if part == "" {
-			continue
-		}
 		if len(s.causes) > 1 {
-			part += fmt.Sprintf(" %d", r.count)
+			part += " " + number(r.count)
 		}
-		parts = append(parts, part)
+		switch r.unsure {
+		case 0:
+		case r.count:
+			part += " (not certain)"
+		default:
+			part += " (" + number(r.unsure) + " not certain)"
+		}
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
 	}
 	return strings.Join(parts, ", ")
 }
 
-func (t *tableWriter) reason(s *server, r *reason) {
+// example is a call and the upstream attempt that it is about. The call is not
+// said again when it was said right before.
+func (t *tableWriter) example(before, r *reason) {
 	c := &r.example
-	asked := fmt.Sprintf("e.g. %s %d %s %s -> %s", t.unit(1), c.Frame, clean(c.HTTPMethod), clean(c.Path), answered(c.Status, c.Tools))
-	from := ""
-	if c.Client != "" {
-		from = "from " + c.Client
+	indent := strings.Repeat(" ", column)
+	if before.count == 0 || before.example.Frame != c.Frame {
+		asked := fmt.Sprintf("%se.g. %s %d %s %s -> %s", indent, t.unit(1), c.Frame, clean(c.HTTPMethod), clean(c.Path), answered(c.Status, c.Tools))
+		from := ""
+		if c.Client != "" {
+			from = "from " + clean(c.Client)
+		}
+		if !c.Time.IsZero() {
+			from = strings.TrimSpace(from + " at " + c.Time.In(t.opt.Zone).Format("15:04:05.000"))
+		}
+		t.page.tailed(column+5, plain(asked), span{from, sgrDim})
 	}
-	if !c.Time.IsZero() {
-		from = strings.TrimSpace(from + " at " + c.Time.In(t.opt.Zone).Format("15:04:05.000"))
-	}
-	t.page.row(column+5, []span{plain(strings.Repeat(" ", column) + asked)}, span{from, sgrDim})
 	if a := r.attempt; a != nil {
-		t.page.text(column+5, plain(strings.Repeat(" ", column+5)+t.upstream(a)))
+		t.page.text(column+5, plain(indent+"     "+t.upstream(a)))
 	}
+}
+
+func (t *tableWriter) fix(s *server, r *reason) {
 	if r.fix == "" {
 		return
 	}
@@ -301,7 +342,7 @@ func (t *tableWriter) reason(s *server, r *reason) {
 	if len(s.causes) > 1 && r.id != "" {
 		head = "fix for " + clean(r.id) + ": "
 	}
-	t.page.text(column+5, span{strings.Repeat(" ", column), ""}, span{head, sgrGreen}, plain(clean(r.fix)))
+	t.page.text(column+5, plain(strings.Repeat(" ", column)), span{head, sgrGreen}, plain(clean(r.fix)))
 }
 
 // upstream is one attempt: what was asked where, and what came back.
@@ -446,98 +487,4 @@ func (t *tableWriter) lost() string {
 		return nothingLost
 	}
 	return "lost: " + strings.Join(parts, ", ")
-}
-
-// A page is text that is wrapped to a width, with or without colours.
-type page struct {
-	buf   bytes.Buffer
-	width int
-	color bool
-}
-
-// A span is text in one style.
-type span struct{ text, style string }
-
-// Styles (ECMA-48 SGR parameters); colour is never the only sign of anything.
-const (
-	sgrBold  = "1"
-	sgrDim   = "2"
-	sgrGreen = "32"
-)
-
-var colors = map[string]string{string(rules.Error): "31;", string(rules.Warning): "33;", string(rules.Note): "36;"}
-
-func plain(s string) span { return span{s, ""} }
-func bold(s span) span    { return span{s.text, sgrBold} }
-
-// row writes spans and puts the last one at the right edge, or on a line of
-// its own below when it does not fit.
-func (p *page) row(indent int, spans []span, right span) {
-	n := 0
-	for _, s := range spans {
-		n += width(s.text)
-	}
-	if right.text == "" {
-		p.text(indent, spans...)
-		return
-	}
-	if room := p.width - n - width(right.text); room >= 2 {
-		p.text(indent, append(spans, plain(strings.Repeat(" ", room)), right)...)
-		return
-	}
-	p.text(indent, append(spans, plain(" "), right)...)
-}
-
-// text writes spans as one paragraph; its lines after the first are indented.
-func (p *page) text(indent int, spans ...span) {
-	at := 0
-	for _, s := range spans {
-		p.span(s, indent, &at)
-	}
-	p.buf.WriteByte('\n')
-}
-
-// span writes the words of s, beginning at the column *at.
-func (p *page) span(s span, indent int, at *int) {
-	if s.text == "" {
-		return
-	}
-	p.style(s.style)
-	for _, word := range words(s.text) {
-		n := width(word)
-		if *at+n > p.width && *at > indent && strings.TrimSpace(word) != "" {
-			p.newline(s.style, indent, at)
-			word = strings.TrimLeft(word, " ")
-		}
-		for width(word) > p.width-*at && p.width > *at && strings.TrimSpace(word) != "" {
-			// A word longer than a line is broken where the line ends.
-			head := prefix(word, p.width-*at)
-			p.buf.WriteString(head)
-			word = word[len(head):]
-			p.newline(s.style, indent, at)
-		}
-		p.buf.WriteString(word)
-		*at += width(word)
-	}
-	p.unstyle(s.style)
-}
-
-func (p *page) newline(style string, indent int, at *int) {
-	p.unstyle(style)
-	p.buf.Truncate(len(bytes.TrimRight(p.buf.Bytes(), " ")))
-	p.buf.WriteString("\n" + strings.Repeat(" ", indent))
-	p.style(style)
-	*at = indent
-}
-
-func (p *page) style(s string) {
-	if p.color && s != "" {
-		p.buf.WriteString("\x1b[" + strings.TrimSuffix(s, ";") + "m")
-	}
-}
-
-func (p *page) unstyle(s string) {
-	if p.color && s != "" {
-		p.buf.WriteString("\x1b[0m")
-	}
 }
