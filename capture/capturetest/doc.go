@@ -1,11 +1,16 @@
 // Package capturetest turns conversations written as text into captures of
 // every kind, and real captures into worse ones. It is for tests; it knows
-// HTTP/1 and TCP well enough to write them and reads neither.
+// HTTP, TLS and TCP well enough to write them and reads none of them.
 //
 // The one trick: a script says what the peers said and what the capture missed
 // of it, never how it was wrapped. One Conversation becomes pcap, pcapng or
-// HAR, over IPv4 or IPv6, in small segments, doubled, reordered or with holes,
-// and every expectation finds its frame in each of them.
+// HAR, HTTP/1 or HTTP/2, under TLS, over IPv4 or IPv6, in small segments,
+// doubled, reordered or with holes, and every expectation finds its frame in
+// each of them.
+//
+//	c := capturetest.MustParse(script)
+//	w := c.Wrap(capturetest.Wrap{Format: capturetest.Pcapng, TLS: tls.VersionTLS13, Reorder: 1})
+//	// w.Bytes is the file, w.Keys its key log, w.Expect what the script expects of which frame
 //
 // # The script
 //

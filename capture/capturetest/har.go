@@ -2,6 +2,7 @@ package capturetest
 
 import (
 	"encoding/json"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -32,7 +33,7 @@ func (c *Conversation) har(w Wrap) *Capture {
 	slices.SortStableFunc(rows, func(a, b harRow) int { return int(a.at - b.at) })
 	out := &Capture{Expect: c.Expect()}
 	for _, row := range rows {
-		entry := row.exchange.entry(at, ends[row.exchange.conn.server].String(), ends[row.exchange.conn.server].Addr().String())
+		entry := row.exchange.entry(w, at, ends[row.exchange.conn.server])
 		out.Records = append(out.Records, capture.Record{Num: len(out.Records) + 1, Time: c.start.Add(row.at), Entry: entry})
 	}
 	if w.Mix {
@@ -88,15 +89,22 @@ func (c *Conversation) expectEntries(out *Capture, rows []harRow) {
 }
 
 // entry is the exchange as a HAR entry.
-func (x *exchange) entry(at map[*message]lifetime, authority, ip string) *capture.Entry {
-	q, a := x.request, x.response
+func (x *exchange) entry(w Wrap, at map[*message]lifetime, server netip.AddrPort) *capture.Entry {
+	q, a, authority := x.request, x.response, server.String()
+	scheme, proto := "http://", q.proto
+	if w.TLS != 0 {
+		scheme = "https://"
+	}
+	if w.HTTP2 {
+		proto = "2"
+	}
 	e := &capture.Entry{
-		Creator: "capturetest", Server: ip, Connection: strconv.Itoa(int(x.conn.client.Port())),
+		Creator: "capturetest", Server: server.Addr().String(), Connection: strconv.Itoa(int(x.conn.client.Port())),
 		Took: -1, Wait: -1, Size: -1,
-		Method: q.method, URL: "http://" + authority + q.target, Proto: q.proto,
+		Method: q.method, URL: scheme + authority + q.target, Proto: proto,
 	}
 	if host, ok := q.get("host"); ok {
-		e.URL = "http://" + host + q.target
+		e.URL = scheme + host + q.target
 	}
 	body := strings.Join(q.pieces, "")
 	e.Request = harFields(q.allFields(authority, len(body)))

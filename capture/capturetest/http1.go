@@ -28,10 +28,7 @@ func (m *message) http1(authority string) wire {
 	for _, b := range w.pieces {
 		total += len(b)
 	}
-	if !m.finished {
-		total += 100
-	}
-	fields := m.allFields(authority, total)
+	fields := m.allFields(authority, total+m.unsent())
 	var b strings.Builder
 	if m.dir == toServer {
 		fmt.Fprintf(&b, "%s %s HTTP/%s\r\n", m.method, m.target, m.proto)
@@ -50,6 +47,14 @@ func (m *message) http1(authority string) wire {
 		w.trailer = []byte("0\r\n\r\n")
 	}
 	return w
+}
+
+// unsent is how much of the body a message that is never finished still owes.
+func (m *message) unsent() int {
+	if m.finished {
+		return 0
+	}
+	return 100
 }
 
 // coded returns the pieces of the body with the content coding applied. Each

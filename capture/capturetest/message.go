@@ -135,7 +135,9 @@ func (c *conn) exchange(m *message) (*exchange, error) {
 	}
 	for _, x := range c.exchanges {
 		if x.response == nil {
-			if !m.interim() {
+			if m.interim() {
+				x.interim = append(x.interim, m)
+			} else {
 				x.response = m
 			}
 			return x, nil

@@ -17,6 +17,7 @@ type packer struct {
 	conns map[*conn]*ends
 	ident uint16
 	out   []capture.Record
+	keys  []byte // key log
 	// first packet of each expectation, by index plus one
 	marks map[int]*capture.Packet
 }

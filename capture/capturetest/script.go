@@ -41,8 +41,19 @@ type conn struct {
 type exchange struct {
 	conn     *conn
 	request  *message
-	response *message // nil: none yet
-	id       string   // raw JSON-RPC id of the request's last message
+	response *message // the final one; nil: none yet
+	interim  []*message
+	id       string // raw JSON-RPC id of the request's last message
+}
+
+// messages are all messages of the exchange.
+func (x *exchange) messages() (out []*message) {
+	for _, m := range append(x.interim, x.request, x.response) {
+		if m != nil {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 type kind uint8
@@ -72,6 +83,7 @@ type step struct {
 	piece  int      // doPiece: index into msg.pieces
 	raw    []byte   // doRaw
 	n      int      // doGap, doDrops
+	hole   *message // doGap: whose bytes are missing, or nil
 	lost   bool     // its frames were never captured
 	expect int      // index into expect plus one
 }
@@ -334,10 +346,11 @@ func (p *parser) gap(n int, where []string) error {
 	case c.open[toServer] != nil:
 		d = toServer
 	}
-	if m := c.open[d]; m != nil {
+	m := c.open[d]
+	if m != nil {
 		m.missing += n
 	}
-	p.add(step{kind: doGap, conn: c, dir: d, n: n})
+	p.add(step{kind: doGap, conn: c, dir: d, n: n, hole: m})
 	return nil
 }
 

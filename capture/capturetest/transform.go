@@ -1,6 +1,8 @@
 package capturetest
 
 import (
+	"errors"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -116,4 +118,32 @@ func Split(records []capture.Record, n int) [][]capture.Record {
 		out[i] = records[len(records)*i/n : len(records)*(i+1)/n]
 	}
 	return out
+}
+
+// Collect reads a source to its end and closes it. Other than a source's own,
+// the records stay valid.
+func Collect(src capture.Source) ([]capture.Record, error) {
+	defer src.Close()
+	var out []capture.Record
+	for {
+		r, err := src.Next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		switch {
+		case r.Packet != nil:
+			p := *r.Packet
+			p.Data = slices.Clone(p.Data)
+			r.Packet = &p
+		case r.Secret != nil:
+			r.Secret = &capture.Secret{Lines: slices.Clone(r.Secret.Lines)}
+		case r.Loss != nil:
+			l := *r.Loss
+			r.Loss = &l
+		}
+		out = append(out, r)
+	}
 }

@@ -2,6 +2,8 @@ package capturetest
 
 import (
 	"bytes"
+	"crypto/tls"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -137,5 +139,48 @@ func TestEmptyFiles(t *testing.T) {
 	r, err := pcapgo.NewReader(bytes.NewReader(WritePcap(nil, File{Link: capture.LinkRaw})))
 	if err != nil || r.LinkType() != layers.LinkTypeRaw || r.Snaplen() != 262144 {
 		t.Errorf("%v %v", err, r)
+	}
+}
+
+// A reused is a source that overwrites its bytes, as sources may.
+type reused struct {
+	records []capture.Record
+	packet  capture.Packet
+	buf     []byte
+	closed  bool
+	err     error
+}
+
+func (s *reused) Next() (capture.Record, error) {
+	clear(s.buf)
+	if len(s.records) == 0 {
+		return capture.Record{}, s.err
+	}
+	r := s.records[0]
+	s.records = s.records[1:]
+	switch {
+	case r.Packet != nil:
+		s.buf = append(s.buf[:0], r.Packet.Data...)
+		s.packet = *r.Packet
+		s.packet.Data = s.buf
+		r.Packet = &s.packet
+	case r.Secret != nil:
+		s.buf = append(s.buf[:0], r.Secret.Lines...)
+		r.Secret = &capture.Secret{Lines: s.buf}
+	}
+	return r, nil
+}
+
+func (s *reused) Close() error { s.closed = true; return nil }
+
+func TestCollect(t *testing.T) {
+	in := MustParse("> GET /\n! drops 3\n. close").Wrap(Wrap{TLS: tls.VersionTLS13, Format: Pcapng, DSB: true}).Records
+	src := &reused{records: in, err: io.EOF}
+	out, err := Collect(src)
+	if d := cmp.Diff(in, out); d != "" || err != nil || !src.closed {
+		t.Errorf("%v, closed %v: %s", err, src.closed, d)
+	}
+	if out, err := Collect(&reused{records: in[:2], err: io.ErrUnexpectedEOF}); err == nil || len(out) != 2 {
+		t.Errorf("%d records, %v", len(out), err)
 	}
 }

@@ -36,6 +36,10 @@ type Wrap struct {
 	BigEndian bool // of the file; not for HAR
 	Hop       Hop  // which connections the capture sees
 
+	HTTP2 bool   // with prior knowledge, or by ALPN under TLS; not where raw bytes go
+	TLS   uint16 // tls.VersionTLS12 or tls.VersionTLS13: every connection, and Keys. The bytes differ each time
+	DSB   bool   // pcapng: the keys stand in the file as well
+
 	Link      Link
 	IPv6      bool   // every IPv4 address a.b.c.d becomes fd00::a.b.c.d
 	Loopback  bool   // every address becomes 127.0.0.1, or ::1; ports that would clash move
@@ -54,6 +58,7 @@ type Wrap struct {
 type Capture struct {
 	Records []capture.Record // packets, or HAR entries, as they stand in the file
 	Bytes   []byte           // the file
+	Keys    []byte           // key log of TLS
 	Expect  []Expect         // in the order of the script
 }
 
@@ -64,7 +69,7 @@ func (c *Conversation) Records() []capture.Record { return c.Wrap(Wrap{}).Record
 func (c *Conversation) Expect() []Expect { return append([]Expect(nil), c.expect...) }
 
 // Wrap makes a capture of the conversation. The same arguments give the same
-// bytes.
+// bytes, but for TLS.
 func (c *Conversation) Wrap(w Wrap) *Capture {
 	if w.Format == HAR {
 		return c.har(w)
@@ -83,8 +88,11 @@ func (c *Conversation) Wrap(w Wrap) *Capture {
 	if w.Drop > 0 {
 		records = Drop(records, w.DropSeed, w.Drop)
 	}
+	if w.DSB && len(p.keys) > 0 {
+		records = append([]capture.Record{{Secret: &capture.Secret{Lines: p.keys}}}, records...)
+	}
 	records = number(records)
-	out := &Capture{Records: records, Expect: c.Expect()}
+	out := &Capture{Records: records, Keys: p.keys, Expect: c.Expect()}
 	first := map[*capture.Packet]int{}
 	for _, r := range records {
 		if r.Packet != nil && first[r.Packet] == 0 {
@@ -114,7 +122,11 @@ func (c *Conversation) pack(w Wrap) *packer {
 		conns: map[*conn]*ends{},
 		marks: map[int]*capture.Packet{},
 	}
-	for _, f := range c.flights(func(c *conn) string { return p.ends[c.server].String() }) {
+	flights := c.flights(w, func(c *conn) string { return p.ends[c.server].String() })
+	if w.TLS != 0 {
+		flights, p.keys = seal(flights, w)
+	}
+	for _, f := range flights {
 		if f.conn == nil || c.sees(w.Hop, f.conn) {
 			p.fly(f)
 		}
