@@ -119,13 +119,17 @@ func sniffPcapng(b []byte) verdict { return startsWith(b, "\x0a\x0d\x0d\x0a") }
 func sniffHAR(b []byte) verdict {
 	b = bytes.TrimPrefix(b, []byte(byteOrderMark))
 	b = bytes.TrimLeft(b, " \t\r\n")
-	if len(b) == 0 || startsWith(b, byteOrderMark) == more {
+	switch {
+	case len(b) == 0, startsWith(b, byteOrderMark) == more:
 		return more
+	case b[0] != '{':
+		return no
+	case len(b) == 1:
+		return more
+	case b[1] == 0: // UTF-16
+		return no
 	}
-	if b[0] == '{' {
-		return yes
-	}
-	return no
+	return yes
 }
 
 // sniffZstd also knows skippable frames, with which parallel compressors begin.

@@ -54,9 +54,11 @@ func (h *har) entry() {
 	h.num++
 	h.room = h.in.opt.MaxHead
 	if !h.enter('{') {
-		if h.err == nil {
-			h.warn("har/bad-entry", "entry %d is not an object, left out", h.num)
+		if h.err != nil {
+			h.num--
+			return
 		}
+		h.warn("har/bad-entry", "entry %d is not an object, left out", h.num)
 		return
 	}
 	d := draft{Entry: &Entry{Creator: h.creator, Took: -1, Wait: -1, Size: -1}}
@@ -64,6 +66,7 @@ func (h *har) entry() {
 		h.entryMember(&d, name)
 	}
 	if h.err != nil {
+		h.num--
 		return
 	}
 	if d.at.IsZero() {

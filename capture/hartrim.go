@@ -22,6 +22,7 @@ type trimmer struct {
 	out      int64
 	skipped  int64 // bytes of the input that were not passed on
 	cuts     []cut
+	err      error // sticky
 }
 
 // A cut is a string that lost its end.
@@ -35,29 +36,26 @@ type cut struct {
 const maxRun = 1 << 20
 
 func (t *trimmer) Read(p []byte) (int, error) {
-	for {
-		n, err := t.w.Read(p)
-		m, bad := t.trim(p[:n])
-		t.out += int64(m)
-		if bad != nil {
-			return m, bad
-		}
-		if m > 0 || err != nil || len(p) == 0 {
-			return m, err
+	for t.err == nil {
+		var n int
+		n, t.err = t.w.Read(p)
+		if n = t.trim(p[:n]); n > 0 || len(p) == 0 {
+			t.out += int64(n)
+			return n, nil
 		}
 	}
+	return 0, t.err
 }
 
 // trim cuts within p and returns how much is left of it.
-func (t *trimmer) trim(p []byte) (int, error) {
+func (t *trimmer) trim(p []byte) int {
 	i, o := 0, 0
 	for i < len(p) {
 		if !t.inside {
 			n := bytes.IndexByte(p[i:], '"')
 			if n < 0 {
-				rest := p[i:]
-				o += copy(p[o:], rest)
-				return o, t.run(rest)
+				t.run(p[i:])
+				return o + move(p, o, i, len(p)-i)
 			}
 			o += move(p, o, i, n+1)
 			i += n + 1
@@ -66,7 +64,7 @@ func (t *trimmer) trim(p []byte) (int, error) {
 		}
 		i, o = t.str(p, i, o)
 	}
-	return o, nil
+	return o
 }
 
 // move copies n bytes within p to where they belong; mostly they are there.
@@ -77,8 +75,36 @@ func move(p []byte, to, from, n int) int {
 	return n
 }
 
+// short passes on as much of a string as is sure to need no cut: to its end, or
+// to the last escaped quote in p. A quote ends the string unless an odd number
+// of backslashes stands before it, so nothing else need be looked at.
+func (t *trimmer) short(p []byte, i, o int) (int, int) {
+	if t.escape > 0 || t.dropped > 0 || t.kept+len(p)-i > t.max {
+		return i, o
+	}
+	from := i
+	for t.inside {
+		n := bytes.IndexByte(p[from:], '"')
+		if n < 0 {
+			break
+		}
+		quote := from + n
+		slash := quote
+		for slash > from && p[slash-1] == '\\' {
+			slash--
+		}
+		t.inside = (quote-slash)%2 == 1
+		from = quote + 1
+	}
+	t.kept += from - i
+	return from, o + move(p, o, i, from-i)
+}
+
 // str passes on a string from p[i] to its end or that of p.
 func (t *trimmer) str(p []byte, i, o int) (int, int) {
+	if i, o = t.short(p, i, o); !t.inside {
+		return i, o
+	}
 	quote := -1
 	for i < len(p) {
 		if t.escape > 0 {
@@ -158,15 +184,14 @@ func (t *trimmer) pass(p []byte, i, o int) int {
 }
 
 // run bounds what stands outside strings.
-func (t *trimmer) run(b []byte) error {
+func (t *trimmer) run(b []byte) {
 	if i := bytes.LastIndexAny(b, ",:[]{}"); i >= 0 {
 		b, t.distance = b[i+1:], 0
 	}
 	t.distance += len(b)
 	if t.distance > maxRun {
-		return fmt.Errorf("%d bytes without a string or a bracket", t.distance)
+		t.err = fmt.Errorf("%d bytes without a string or a bracket", t.distance)
 	}
-	return nil
 }
 
 // lost tells how much was cut off the string that ended at offset end of what

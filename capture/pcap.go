@@ -23,7 +23,6 @@ const pcapHeader = 24 // bytes
 type pcap struct {
 	in     *input
 	swap   bool   // the numbers are big-endian
-	magic  uint32 // as in the file's byte order
 	unit   uint32 // nanoseconds of one unit of the fraction of a second
 	head   int    // bytes of a packet header
 	order  lengthOrder
@@ -67,8 +66,8 @@ func (in *input) cutHeader(kind string, n, want int) error {
 // is not among them: writers put 0 and nonsense there.
 func (p *pcap) header(h []byte) {
 	p.swap = h[0] == 0xa1
-	p.magic, p.unit, p.head, p.order = p.u32(h), 1000, 16, capturedFirst
-	switch p.magic {
+	p.unit, p.head, p.order = 1000, 16, capturedFirst
+	switch p.u32(h) {
 	case magicNano:
 		p.unit = 1
 	case magicModified:
@@ -124,7 +123,7 @@ func (p *pcap) Next() (Record, error) {
 		if p.order == originalFirst || p.order == shorterFirst && captured > original {
 			captured, original = original, captured
 		}
-		if captured == 0 && sec == p.magic && p.joined() {
+		if captured == 0 && p.joined() {
 			continue
 		}
 		if captured > uint32(p.in.opt.MaxPacket) {
@@ -145,10 +144,13 @@ func (p *pcap) Next() (Record, error) {
 
 // joined notices the header of another pcap file in place of a packet: rotated
 // files were joined with cat. It reads as an empty packet of the year 2055, so
-// the version and time zone must fit as well.
+// the version must fit as well.
 func (p *pcap) joined() bool {
-	h := p.in.peek(pcapHeader)
-	if len(h) < pcapHeader || p.u32(h[4:]) != 2|4<<16 && p.u32(h[4:]) != 2<<16|4 || p.u32(h[8:]) != 0 {
+	h := p.in.peek(p.head)
+	if version := string(h[4:8]); sniffPcap(h) != yes || version != "\x02\x00\x04\x00" && version != "\x00\x02\x00\x04" {
+		return false
+	}
+	if h = p.in.peek(pcapHeader); len(h) < pcapHeader {
 		return false
 	}
 	p.in.frames = p.num
