@@ -1,10 +1,19 @@
 // Package stack joins the decoders for one shard: from capture records to MCP
 // exchanges, on one goroutine, so that the Go stack is the protocol stack.
+//
+// It finds out what a connection speaks by its first bytes, never by its port,
+// and tells of every connection how it ended. It judges nothing.
 package stack
 
 import (
+	"container/heap"
+	"time"
+
 	"mcp401/capture"
 	"mcp401/decode"
+	"mcp401/decode/inet"
+	"mcp401/decode/mcp"
+	"mcp401/decode/tcp"
 )
 
 // A Config says how a Decoder works. Its zero value works.
@@ -19,15 +28,131 @@ type Config struct {
 // A Decoder turns the records of one capture into events.
 type Decoder struct {
 	cfg  Config
+	lim  decode.Limits
 	emit func(Event)
+	now  decode.Mark
+
+	inet  *inet.Decoder
+	tcp   *tcp.Table
+	mcp   *mcp.Decoder
+	later later // HAR: what an entry tells of times that are not reached yet
+	har   int   // the entry in hand, 0: none
+	msgs  messages
 }
 
 // New returns a decoder. Events are given to emit during Record and Close, in
-// the order of their Mark; emit may keep them.
-func New(cfg Config, emit func(Event)) *Decoder { return &Decoder{cfg: cfg, emit: emit} }
+// the order in which they become known; emit may keep them.
+func New(cfg Config, emit func(Event)) *Decoder {
+	d := &Decoder{cfg: cfg, lim: cfg.Limits.WithDefaults(), emit: emit}
+	d.inet = inet.New(d.lim, func(n decode.Note) {
+		if cfg.Shard == 0 {
+			d.note(n) // every shard sees every packet
+		}
+	})
+	d.tcp = tcp.NewTable(d.lim, d.open, d.note)
+	d.mcp = mcp.New(mcp.Config{Limits: d.lim, Key: cfg.Key}, d.exchange, d.note)
+	return d
+}
 
 // Record decodes one record. Nothing of it is kept.
-func (d *Decoder) Record(r capture.Record) {}
+func (d *Decoder) Record(r capture.Record) {
+	at := decode.Mark{Frame: r.Num, Time: r.Time}
+	if !at.Time.IsZero() {
+		d.now = at
+	}
+	switch {
+	case r.Packet != nil:
+		if s, ok := d.inet.Segment(at, r.Packet); ok && d.mine(&s) {
+			d.tcp.Segment(at, &s)
+		}
+	case r.Entry != nil:
+		if d.cfg.Shard == 0 {
+			d.until(at.Time)
+			d.entry(at, r.Entry)
+		}
+	}
+}
+
+// mine reports whether the connection of a segment is this shard's. Both
+// directions fall to the same one.
+func (d *Decoder) mine(s *inet.Segment) bool {
+	if d.cfg.Shards <= 1 {
+		return true
+	}
+	h := s.Path ^ (mix(s.Src.Addr().As16(), s.Src.Port()) + mix(s.Dst.Addr().As16(), s.Dst.Port()))
+	return h%uint64(d.cfg.Shards) == uint64(d.cfg.Shard)
+}
+
+// mix is FNV-1a over an address and a port.
+func mix(a [16]byte, port uint16) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range a {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	h = (h ^ uint64(port&0xff)) * 1099511628211
+	h = (h ^ uint64(port>>8)) * 1099511628211
+	return h ^ h>>29
+}
+
+// Tick says what time it is when no record does.
+func (d *Decoder) Tick(now time.Time) {
+	if now.After(d.now.Time) {
+		d.now.Time = now
+	}
+	d.tcp.Tick(now)
+	d.until(now)
+}
 
 // Close ends all connections: the capture is over.
-func (d *Decoder) Close() {}
+func (d *Decoder) Close() {
+	d.tcp.Close(d.now)
+	for len(d.later) > 0 {
+		d.emit(heap.Pop(&d.later).(Event))
+	}
+}
+
+func (d *Decoder) note(n decode.Note) {
+	d.emit(Event{At: n.At, Flow: n.Flow, Note: &n})
+}
+
+func (d *Decoder) exchange(at decode.Mark, x *mcp.Exchange) {
+	e := Event{At: at, Flow: x.Flow.First, Exchange: x}
+	if d.har != 0 && x.Phase != mcp.Asked {
+		heap.Push(&d.later, e)
+		return
+	}
+	d.emit(e)
+}
+
+// until emits what HAR entries told of times up to now.
+func (d *Decoder) until(now time.Time) {
+	for len(d.later) > 0 && !d.later[0].At.Time.After(now) {
+		d.emit(heap.Pop(&d.later).(Event))
+	}
+	for len(d.later) > d.lim.OpenCalls {
+		d.emit(heap.Pop(&d.later).(Event))
+	}
+}
+
+// later is a heap of events by time and place.
+type later []Event
+
+func (q later) Len() int { return len(q) }
+func (q later) Less(i, j int) bool {
+	if c := q[i].At.Time.Compare(q[j].At.Time); c != 0 {
+		return c < 0
+	}
+	if q[i].At.Frame != q[j].At.Frame {
+		return q[i].At.Frame < q[j].At.Frame
+	}
+	return q[i].Exchange.Phase < q[j].Exchange.Phase
+}
+func (q later) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *later) Push(x any)   { *q = append(*q, x.(Event)) }
+func (q *later) Pop() any {
+	o := *q
+	e := o[len(o)-1]
+	o[len(o)-1] = Event{}
+	*q = o[:len(o)-1]
+	return e
+}

@@ -1,6 +1,7 @@
 package hop
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,17 @@ func (l *Linker) fit(d *demand, s *supply) (int, bool) {
 			w += wName
 		case !maybe:
 			return 0, false
+		default:
+			// Nobody knows: what was seen together before, and, where all else
+			// is equal, what is innocent.
+			for _, n := range d.names {
+				if k := d.srv.names[n]; k != nil {
+					w += int(max(-wName/2, min(wName/2, 100*k.votes[s.end])))
+				}
+			}
+			if !s.Outcome.Failed() {
+				w += wNear
+			}
 		}
 	}
 	if s.Cred != nil {
@@ -157,7 +169,7 @@ func groups(window []*supply) []group {
 next:
 	for _, s := range window {
 		for i := range gs {
-			if gs[i].end.addr == s.end.addr && (gs[i].end.path == s.end.path || gs[i].end.path == "" || s.end.path == "") {
+			if same(gs[i].end, s.end) {
 				gs[i].s = append(gs[i].s, s)
 				continue next
 			}
@@ -170,110 +182,132 @@ next:
 // competitors bounds the assignment: beyond it the nearest are taken.
 const competitors = 64
 
-// assign finds the attempts of a demand among its candidates, endpoint by
-// endpoint, by the best assignment over all demands that compete for them.
+// A row of the assignment is a demand that wants one attempt: anywhere, when
+// one server is in its scope, else at one endpoint.
+type row struct {
+	d   *demand
+	end *endpoint
+}
+
+func (r row) takes(s *supply) bool {
+	return r.end == nil || same(*r.end, s.end)
+}
+
+// same reports whether two endpoints may be one: a connection shows no path.
+func same(a, b endpoint) bool {
+	return a.addr == b.addr && (a.path == b.path || a.path == "" || b.path == "")
+}
+
+// assign finds the attempts of a demand among its candidates, by the best
+// assignment over all demands that compete for them.
 func (l *Linker) assign(d *demand, window []*supply) []*supply {
-	var got []*supply
-	for _, g := range groups(window) {
-		got = append(got, l.assignAt(d, g)...)
+	mine := l.fitting(d, window)
+	if len(mine) == 0 {
+		return nil
 	}
-	if len(d.names) == 1 && !d.srv.names[d.names[0]].known() {
-		got = l.oneEndpoint(d, got)
+	demands := l.competing([]*demand{d}, mine)
+	all := l.contested(demands)
+	demands = l.competing(demands, all)
+	var rows []row
+	for _, e := range demands {
+		rows = append(rows, l.rows(e, all)...)
+	}
+	w := make([][]int, len(rows))
+	for i, r := range rows {
+		w[i] = make([]int, len(all))
+		for j, s := range all {
+			if v, ok := l.fit(r.d, s); ok && !s.probe && r.takes(s) {
+				w[i][j] = v
+			}
+		}
+	}
+	owner := make(map[*supply]*demand, len(all))
+	for i, j := range hungarian(w) {
+		if j >= 0 {
+			owner[all[j]] = rows[i].d
+		}
+	}
+	var got []*supply
+	for _, s := range mine {
+		if owner[s] == d {
+			got = append(got, s)
+		}
+	}
+	for _, s := range mine {
+		if owner[s] == nil && l.leftover(d, s, got, demands) {
+			got = append(got, s)
+		}
 	}
 	for _, s := range got {
+		s.Confidence = l.confidence(d, s, demands)
 		s.taken = true
 	}
 	return got
 }
 
-func (l *Linker) assignAt(d *demand, g group) []*supply {
+// rows returns what a demand wants of the attempts.
+func (l *Linker) rows(d *demand, all []*supply) []row {
+	if len(d.names) == 1 {
+		return []row{{d, nil}}
+	}
+	var rows []row
+	for _, g := range groups(l.fitting(d, all)) {
+		end := g.end
+		rows = append(rows, row{d, &end})
+	}
+	return rows
+}
+
+func (l *Linker) fitting(d *demand, window []*supply) []*supply {
 	var mine []*supply
-	for _, s := range g.s {
+	for _, s := range window {
 		if _, ok := l.fit(d, s); ok {
 			mine = append(mine, s)
 		}
 	}
-	if len(mine) == 0 {
-		return nil
-	}
-	demands := l.competing(d, mine)
-	all := l.contested(demands, g.end)
-	w := make([][]int, len(demands))
-	for i, e := range demands {
-		w[i] = make([]int, len(all))
-		for j, s := range all {
-			if v, ok := l.fit(e, s); ok && !s.probe {
-				w[i][j] = v
-			}
-		}
-	}
-	to := hungarian(w)
-	owner := make(map[*supply]int, len(all))
-	for i, j := range to {
-		if j >= 0 && w[i][j] > 0 {
-			owner[all[j]] = i
-		}
-	}
-	var got []*supply
-	for _, s := range mine {
-		i, owned := owner[s]
-		switch {
-		case owned && i == 0:
-		case owned:
-			continue
-		case !l.leftover(d, s, demands):
-			continue
-		}
-		s.Confidence = l.confidence(d, s, demands)
-		got = append(got, s)
-	}
-	return got
+	return mine
 }
 
-// competing returns d and the other demands that may have one of its
-// attempts, d first.
-func (l *Linker) competing(d *demand, mine []*supply) []*demand {
-	demands := []*demand{d}
+// competing adds to the demands those that may have one of the attempts.
+func (l *Linker) competing(demands []*demand, attempts []*supply) []*demand {
 	for _, e := range l.demands {
-		if e == d || e.judged {
+		if len(demands) >= competitors {
+			break
+		}
+		if e.judged || slices.Contains(demands, e) {
 			continue
 		}
-		for _, s := range mine {
+		for _, s := range attempts {
 			if _, ok := l.fit(e, s); ok {
 				demands = append(demands, e)
 				break
 			}
 		}
-		if len(demands) == competitors {
-			break
-		}
 	}
 	return demands
 }
 
-// contested returns the attempts at an endpoint that any of the demands may
-// have.
-func (l *Linker) contested(demands []*demand, end endpoint) []*supply {
+// contested returns the attempts that any of the demands may have.
+func (l *Linker) contested(demands []*demand) []*supply {
 	var all []*supply
 	seen := map[*supply]bool{}
 	add := func(s *supply) {
-		if !seen[s] && len(all) < 2*competitors && s.end.addr == end.addr && (s.end.path == end.path || s.end.path == "" || end.path == "") {
-			for _, e := range demands {
-				if _, ok := l.fit(e, s); ok {
-					seen[s] = true
-					all = append(all, s)
-					return
-				}
-			}
+		if seen[s] || len(all) >= 2*competitors {
+			return
 		}
-	}
-	for _, e := range demands {
-		for _, s := range e.window {
-			add(s)
+		for _, e := range demands {
+			if _, ok := l.fit(e, s); ok {
+				seen[s] = true
+				all = append(all, s)
+				return
+			}
 		}
 	}
 	oldest := demands[0].from
 	for _, e := range demands {
+		for _, s := range e.window {
+			add(s)
+		}
 		if !e.held && e.from.Before(oldest) {
 			oldest = e.from
 		}
@@ -286,12 +320,15 @@ func (l *Linker) contested(demands []*demand, end endpoint) []*supply {
 
 // leftover reports whether an attempt that no demand was given belongs to d
 // all the same: a retry or a probe, or a second server at the same endpoint.
-func (l *Linker) leftover(d *demand, s *supply, demands []*demand) bool {
+func (l *Linker) leftover(d *demand, s *supply, got []*supply, demands []*demand) bool {
+	if len(d.names) == 1 && !s.token && !slices.ContainsFunc(got, func(g *supply) bool { return same(g.end, s.end) }) {
+		return false
+	}
 	if s.Cred != nil && d.holds(s.Cred.Hash) {
 		return true
 	}
-	for _, e := range demands[1:] {
-		if _, ok := l.fit(e, s); ok {
+	for _, e := range demands {
+		if _, ok := l.fit(e, s); ok && e != d {
 			return false
 		}
 	}
@@ -301,8 +338,8 @@ func (l *Linker) leftover(d *demand, s *supply, demands []*demand) bool {
 // confidence says how sure it is that s is an attempt of d.
 func (l *Linker) confidence(d *demand, s *supply, demands []*demand) Confidence {
 	same := s.Cred != nil && d.holds(s.Cred.Hash)
-	for _, e := range demands[1:] {
-		if _, ok := l.fit(e, s); !ok {
+	for _, e := range demands {
+		if _, ok := l.fit(e, s); e == d || !ok {
 			continue
 		}
 		if !same || e.holds(s.Cred.Hash) {
@@ -321,39 +358,6 @@ func (l *Linker) confidence(d *demand, s *supply, demands []*demand) Confidence 
 		return Linked
 	}
 	return Likely
-}
-
-// oneEndpoint keeps the attempts at the endpoint that fits best, where one
-// server is in scope and nobody knows where it is. What fits equally well is
-// settled in favour of the innocent.
-func (l *Linker) oneEndpoint(d *demand, got []*supply) []*supply {
-	gs := groups(got)
-	if len(gs) <= 1 {
-		return got
-	}
-	best, most := 0, -1
-	for i, g := range gs {
-		w := 0
-		for _, s := range g.s {
-			v, _ := l.fit(d, s)
-			if n := d.srv.names[d.names[0]]; n != nil {
-				v += int(100 * n.votes[s.end])
-			}
-			if !s.Outcome.Failed() {
-				v += wAnswer
-			}
-			w = max(w, v)
-		}
-		if w > most {
-			best, most = i, w
-		}
-	}
-	for _, s := range gs[best].s {
-		if s.Confidence != Linked || s.Cred == nil || !d.holds(s.Cred.Hash) {
-			s.Confidence = Likely
-		}
-	}
-	return gs[best].s
 }
 
 // hungarian solves the assignment problem: it returns for each row the column

@@ -50,7 +50,7 @@ func (l *Linker) newDemand(c *pair.Call, srv *server) *demand {
 		if !srv.profile.initializes {
 			return nil
 		}
-	case "prompts/list", "resources/list", "resources/templates/list", "prompts/get", "resources/read", "completion/complete", "health", "test":
+	case "prompts/list", "resources/list", "resources/templates/list", "prompts/get", "resources/read", "completion/complete", "health", "test", "":
 	default:
 		return nil
 	}
@@ -59,7 +59,7 @@ func (l *Linker) newDemand(c *pair.Call, srv *server) *demand {
 	}
 	d.names = srv.resolve(scope(x))
 	for i := range x.Creds {
-		if cr := &x.Creds[i]; forwardable(cr) && !srv.keys[cr.Hash] {
+		if cr := &x.Creds[i]; srv.gateway && forwardable(cr) && !srv.keys[cr.Hash] {
 			l.sent[cr.Hash]++
 			if len(l.sent) > 4*l.lim.Sessions {
 				clear(l.sent)
@@ -181,7 +181,7 @@ func (n *name) at(s *supply) (yes, no bool) {
 	}
 	best, next := n.best()
 	if best.v >= sure && best.v >= 2*next {
-		yes = best.end.addr == s.end.addr && (best.end.path == s.end.path || best.end.path == "" || s.end.path == "")
+		yes = same(best.end, s.end)
 		return yes, !yes && !s.token
 	}
 	return false, n.votes[s.end] <= -sure

@@ -229,6 +229,9 @@ func (l *Linker) ended(c *pair.Call) {
 	}
 	if d := l.byCall[c]; d != nil {
 		delete(l.byCall, c)
+		if c.Method == "" && c.Answer != nil && c.Answer.Count >= 0 {
+			c.Method, d.kind = "tools/list", List // the request was not seen, the answer tells
+		}
 		d.to = c.At.Time
 		l.due = append(l.due, d)
 	}

@@ -3,6 +3,7 @@ package llmwithtools
 
 import (
 	_ "embed"
+	"strconv"
 
 	"mcp401/rules"
 	"mcp401/rules/hop"
@@ -19,5 +20,8 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	if c.Kind != hop.LLM {
 		return rules.Finding{}, false
 	}
-	return rules.New(c, "the model was called with the tools it was to have"), true
+	if c.Count < 0 {
+		return rules.New(c, "no sign that a tool was missing"), true
+	}
+	return rules.New(c, "the model was called with "+strconv.Itoa(c.Count)+" tools"), true
 }

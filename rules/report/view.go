@@ -47,8 +47,11 @@ func CaseOf(c *hop.Case, f rules.Finding) *Case {
 	if frame, at := answer(c.Call); frame != nil {
 		v.AnswerFrame, v.AnswerTime = frame, at
 	}
-	for _, a := range c.Attempts {
+	for i, a := range c.Attempts {
 		v.Upstream = append(v.Upstream, attemptOf(a))
+		if i < len(f.Causes) {
+			v.Upstream[i].Cause = string(f.Causes[i])
+		}
 	}
 	return v
 }

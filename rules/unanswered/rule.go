@@ -26,14 +26,14 @@ func match(c *hop.Case) (rules.Finding, bool) {
 		text = "the answer is not in the capture: a hole hides it"
 	case k.Outcome != pair.Unanswered:
 		return rules.Finding{}, false
+	case k.Exchange != nil && k.Exchange.Error != "":
+		text = "no answer: " + k.Exchange.Error
 	case k.How == decode.Cut:
 		text = "the capture ended before the answer"
 	case k.How == decode.Reset:
 		text = "the connection was reset before the answer"
 	case k.Exchange != nil && k.Exchange.Aborted:
 		text = "the client gave up before the answer"
-	case k.Exchange != nil && k.Exchange.Error != "":
-		text = "no answer: " + k.Exchange.Error
 	default:
 		text = "no answer came"
 	}

@@ -17,7 +17,7 @@ var Rule = rules.Rule{ID: "unseen-upstream", Title: "An empty list, and the capt
 // match takes every other empty list: what was asked upstream is not in the
 // capture, or not whole.
 func match(c *hop.Case) (rules.Finding, bool) {
-	if !rules.Empty(c) {
+	if !rules.Empty(c) || c.Kind == hop.LLM && len(rules.Failed(c)) > 0 && rules.Certain(c) {
 		return rules.Finding{}, false
 	}
 	text, fix := "no tools, and ", ""

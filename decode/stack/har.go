@@ -1,0 +1,158 @@
+package stack
+
+import (
+	"bytes"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcp401/capture"
+	"mcp401/decode"
+	"mcp401/decode/httpmsg"
+)
+
+// entry turns a HAR entry into the events of one exchange. Each entry is a
+// flow of its own: a HAR does not say which share a connection.
+func (d *Decoder) entry(at decode.Mark, e *capture.Entry) {
+	u, err := url.Parse(e.URL)
+	if err != nil || u.Host == "" {
+		if !strings.HasPrefix(e.URL, "data:") && !strings.HasPrefix(e.URL, "blob:") && !strings.HasPrefix(e.URL, "file:") {
+			d.note(decode.Note{Code: "har/bad-url", At: at, Flow: at.Frame, Text: "an entry without a usable URL"})
+		}
+		return
+	}
+	f := decode.Flow{First: at.Frame, Start: at.Time, Server: serverOf(u, e.Server)}
+	d.har = at.Frame
+	defer func() { d.har = 0 }()
+	tell := func(v *httpmsg.Event) {
+		v.ID = httpmsg.ID{Flow: at.Frame, Stream: 1}
+		if d.cfg.Messages {
+			d.message(&f, v)
+		}
+		d.mcp.Event(&f, false, true, v)
+	}
+	d.entryRequest(at, u, e, tell)
+	d.entryResponse(at, e, tell)
+	d.mcp.End(&f, decode.ToClient, after(at, e.Took), decode.Reset)
+	d.emit(Event{At: at, Flow: f.First, Connection: &Connection{Flow: f, How: decode.Fin, Ended: after(at, e.Took), Protocol: "http1", Exchanges: 1}})
+}
+
+// serverOf names the server of a URL. A host name stays a name, as the zone of
+// the unspecified address: what it resolved to may be shared with others.
+func serverOf(u *url.URL, ip string) netip.AddrPort {
+	port := map[string]uint16{"https": 443, "wss": 443}[u.Scheme]
+	if port == 0 {
+		port = 80
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		port = uint16(n)
+	}
+	host := strings.ToLower(u.Hostname())
+	if a, err := netip.ParseAddr(host); err == nil {
+		return netip.AddrPortFrom(a.Unmap(), port)
+	}
+	if host == "localhost" {
+		if a, err := netip.ParseAddr(strings.Trim(ip, "[]")); err == nil && a.IsLoopback() {
+			return netip.AddrPortFrom(a, port)
+		}
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+	}
+	return netip.AddrPortFrom(netip.IPv6Unspecified().WithZone(host), port)
+}
+
+func after(at decode.Mark, took time.Duration) decode.Mark {
+	if took > 0 {
+		at.Time = at.Time.Add(took)
+	}
+	return at
+}
+
+func (d *Decoder) entryRequest(at decode.Mark, u *url.URL, e *capture.Entry, tell func(*httpmsg.Event)) {
+	h := header(e.Request)
+	if _, ok := h.Get("access-control-request-method"); e.Preflight && !ok {
+		h = append(h, httpmsg.Field{Name: []byte("access-control-request-method"), Value: []byte("POST")})
+	}
+	if _, ok := h.Get("content-type"); !ok && e.Body != nil && e.Body.MIME != "" {
+		h = append(h, httpmsg.Field{Name: []byte("content-type"), Value: []byte(e.Body.MIME)})
+	}
+	tell(&httpmsg.Event{Kind: httpmsg.Head, Dir: decode.ToServer, At: at, From: at, Proto: e.Proto, Method: e.Method,
+		Target: u.RequestURI(), Authority: u.Host, Scheme: u.Scheme, Decoded: true, Header: h})
+	if e.Body != nil {
+		body(decode.ToServer, at, e.Body, tell)
+	}
+	tell(&httpmsg.Event{Kind: httpmsg.Done, Dir: decode.ToServer, At: at, Absent: e.Body == nil && (e.Method == "POST" || e.Method == "PUT" || e.Method == "PATCH")})
+}
+
+func (d *Decoder) entryResponse(at decode.Mark, e *capture.Entry, tell func(*httpmsg.Event)) {
+	end := after(at, e.Took)
+	if e.Status == 0 {
+		tell(&httpmsg.Event{Kind: httpmsg.Cut, Dir: decode.ToClient, At: end, Why: decode.Reset, Error: e.Error})
+		return
+	}
+	begin := end
+	if e.Wait >= 0 && (e.Took < 0 || e.Wait < e.Took) {
+		begin = after(at, e.Wait)
+	}
+	h := header(e.Response)
+	if _, ok := h.Get("content-type"); !ok && e.MIME != "" && e.MIME != "x-unknown" {
+		h = append(h, httpmsg.Field{Name: []byte("content-type"), Value: []byte(e.MIME)})
+	}
+	tell(&httpmsg.Event{Kind: httpmsg.Head, Dir: decode.ToClient, At: begin, From: begin, Proto: e.Proto, Method: e.Method, Status: e.Status, Decoded: true, Header: h})
+	absent := e.Content == nil && e.Size != 0 && e.Status != 204 && e.Status != 304
+	switch {
+	case e.Content != nil && (len(e.Content.Data) > 0 || len(e.Events) == 0):
+		body(decode.ToClient, end, e.Content, tell)
+	case len(e.Events) > 0:
+		// The body was not kept, but its events were.
+		if b, ok := stream(e.Events); ok {
+			absent = false
+			tell(&httpmsg.Event{Kind: httpmsg.Body, Dir: decode.ToClient, At: end, Data: b})
+		}
+	}
+	tell(&httpmsg.Event{Kind: httpmsg.Done, Dir: decode.ToClient, At: end, Absent: absent})
+}
+
+func body(dir decode.Dir, at decode.Mark, b *capture.Body, tell func(*httpmsg.Event)) {
+	if len(b.Data) > 0 {
+		tell(&httpmsg.Event{Kind: httpmsg.Body, Dir: dir, At: at, Data: b.Data})
+	}
+	if b.Lost > 0 {
+		tell(&httpmsg.Event{Kind: httpmsg.Hole, Dir: dir, At: at, N: int(b.Lost)})
+	}
+}
+
+// stream writes events as the stream that they came from; false: their data
+// was withdrawn.
+func stream(events []capture.StreamEvent) ([]byte, bool) {
+	var b bytes.Buffer
+	for _, e := range events {
+		if e.DataWithdrawn {
+			return nil, false
+		}
+		if e.Name != "" {
+			b.WriteString("event: " + oneLine(e.Name) + "\n")
+		}
+		if e.ID != "" {
+			b.WriteString("id: " + oneLine(e.ID) + "\n")
+		}
+		for line := range strings.SplitSeq(e.Data, "\n") {
+			b.WriteString("data: " + strings.TrimSuffix(line, "\r") + "\n")
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes(), true
+}
+
+func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
+
+func header(fs []capture.Field) httpmsg.Header {
+	h := make(httpmsg.Header, 0, len(fs))
+	for _, f := range fs {
+		if !strings.HasPrefix(f.Name, ":") {
+			h = append(h, httpmsg.Field{Name: []byte(f.Name), Value: []byte(f.Value)})
+		}
+	}
+	return h
+}
