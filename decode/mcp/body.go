@@ -177,7 +177,8 @@ func (d *Decoder) cutBody(o *open, b *body, at decode.Mark) {
 	}
 	b.judge()
 	if b.mode != peek {
-		d.giveUp(b)
+		b.mode = ignore
+		d.drop(b)
 	}
 }
 

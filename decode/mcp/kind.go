@@ -29,8 +29,8 @@ var routes = []route{
 	{"GET", "/sse", false, Stream},
 }
 
-// kindOf tells the kind of a request from its head. More says that the body
-// of a POST may still make it RPC, Token or Other.
+// kindOf tells the kind of a request from its head. The body of a POST may
+// still make it RPC, Token or Other.
 func (o *open) kindOf() Kind {
 	x := &o.x
 	if x.Method == "OPTIONS" && o.preflight {
@@ -59,7 +59,7 @@ func (o *open) kindOf() Kind {
 			return Stream
 		}
 	case "POST":
-		if o.mcpHead || strings.Contains(x.Accept, "text/event-stream") && strings.Contains(x.Accept, "application/json") {
+		if o.mcpHead || mcpPath(path) || strings.Contains(x.Accept, "text/event-stream") && strings.Contains(x.Accept, "application/json") {
 			return RPC
 		}
 	case "DELETE":
