@@ -31,6 +31,8 @@ type Limits struct {
 	Body       int           // bytes of one body that are kept for JSON. 4 MiB: the largest tool lists seen are under 1 MiB
 	Bodies     int           // bytes of bodies kept at once over all connections. 64 MiB
 	Expansion  int           // times a compressed body may grow. 1000: beyond it is a bomb
+	Inflated   int           // bytes that one compressed body may grow to. 256 MiB: a day of a busy event stream
+	Codings    int           // content codings on one body. 4: nobody uses more than two
 	Line       int           // bytes of one SSE line. 4 MiB, as Body
 	Streams    int           // HTTP/2 streams tracked per connection. 1024
 	Sessions   int           // MCP sessions remembered. 4096
@@ -77,6 +79,8 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Body, 4<<20)
 	def(&l.Bodies, 64<<20)
 	def(&l.Expansion, 1000)
+	def(&l.Inflated, 256<<20)
+	def(&l.Codings, 4)
 	def(&l.Line, 4<<20)
 	def(&l.Streams, 1024)
 	def(&l.Sessions, 4096)
