@@ -2,6 +2,8 @@ package report
 
 import (
 	"bytes"
+	"cmp"
+	"compress/flate"
 	"encoding/json"
 	"io"
 )
@@ -13,9 +15,10 @@ import (
 type jsonWriter struct {
 	w        io.Writer
 	line     encoder
+	err      error // of w: nothing more is written to it
 	cases    int
-	findings []byte
-	notes    []byte
+	findings held
+	notes    held
 	run      *Run
 	summary  *Summary
 }
@@ -25,81 +28,94 @@ func newJSON(w io.Writer, _ Options) Writer { return &jsonWriter{w: w} }
 func (j *jsonWriter) Write(o Object) error {
 	switch {
 	case o.Case != nil:
-		return j.open(o.Case)
+		if j.cases == 0 {
+			j.put("{\"cases\": [\n")
+		} else {
+			j.put(",\n")
+		}
+		j.cases++
+		j.value(o.Case)
 	case o.Finding != nil:
-		return j.hold(&j.findings, o.Finding)
+		j.hold(&j.findings, o.Finding)
 	case o.Note != nil:
-		return j.hold(&j.notes, o.Note)
+		j.hold(&j.notes, o.Note)
 	case o.Run != nil:
 		run := *o.Run
 		j.run = &run
 	case o.Summary != nil:
-		summary := *o.Summary
-		j.summary = &summary
+		j.summary = o.Summary
 	}
-	return nil
-}
-
-func (j *jsonWriter) open(c *Case) error {
-	before := ",\n"
-	if j.cases == 0 {
-		before = "{\"cases\": [\n"
-	}
-	j.cases++
-	b, err := j.line.encode(c)
-	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(j.w, before); err != nil {
-		return err
-	}
-	_, err = j.w.Write(b)
-	return err
-}
-
-func (j *jsonWriter) hold(to *[]byte, v any) error {
-	b, err := j.line.encode(v)
-	if err != nil {
-		return err
-	}
-	if len(*to) > 0 {
-		*to = append(*to, ",\n"...)
-	}
-	*to = append(*to, b...)
-	return nil
+	return j.err
 }
 
 func (j *jsonWriter) Close() error {
 	if j.run != nil && j.summary != nil && len(j.summary.Inputs) > 0 {
 		j.run.Inputs = j.summary.Inputs
 	}
-	var b bytes.Buffer
 	if j.cases == 0 {
-		b.WriteString("{\"cases\": [")
+		j.put("{\"cases\": [")
 	}
-	array := func(key string, held []byte) {
-		b.WriteString("\n],\n\"" + key + "\": [")
-		if len(held) > 0 {
-			b.WriteByte('\n')
-			b.Write(held)
-		}
+	j.put("\n],\n\"findings\": [")
+	j.held(&j.findings)
+	j.put("\n],\n\"notes\": [")
+	j.held(&j.notes)
+	j.put("\n],\n\"run\": ")
+	j.value(j.run)
+	j.put(",\n\"summary\": ")
+	j.value(j.summary)
+	j.put("\n}\n")
+	return j.err
+}
+
+func (j *jsonWriter) put(s string) {
+	if j.err == nil {
+		_, j.err = io.WriteString(j.w, s)
 	}
-	array("findings", j.findings)
-	array("notes", j.notes)
-	b.WriteString("\n],\n\"run\": ")
-	run, err := j.line.encode(j.run)
-	if err != nil {
-		return err
+}
+
+func (j *jsonWriter) value(v any) {
+	b, err := j.line.encode(v)
+	if j.err = cmp.Or(j.err, err); j.err == nil {
+		_, j.err = j.w.Write(b)
 	}
-	b.Write(run)
-	b.WriteString(",\n\"summary\": ")
-	summary, err := j.line.encode(j.summary)
-	if err != nil {
-		return err
+}
+
+func (j *jsonWriter) hold(h *held, v any) {
+	b, err := j.line.encode(v)
+	if j.err = cmp.Or(j.err, err); err == nil {
+		h.add(b)
 	}
-	b.Write(summary)
-	b.WriteString("\n}\n")
-	_, err = j.w.Write(b.Bytes())
+}
+
+func (j *jsonWriter) held(h *held) {
+	if j.err == nil && h.n > 0 {
+		j.err = h.copy(j.w)
+	}
+}
+
+// A held is encoded values that wait for their place in the document. Findings
+// of one kind differ in a few numbers, so that they are held at a twentieth of
+// their size: a long capture has many.
+type held struct {
+	n   int
+	buf bytes.Buffer
+	zip *flate.Writer
+}
+
+func (h *held) add(b []byte) {
+	before := ",\n"
+	if h.n == 0 {
+		h.zip, _ = flate.NewWriter(&h.buf, flate.BestSpeed)
+		before = "\n"
+	}
+	h.n++
+	io.WriteString(h.zip, before) // to memory: it cannot fail
+	h.zip.Write(b)
+}
+
+func (h *held) copy(w io.Writer) error {
+	h.zip.Close()
+	_, err := io.Copy(w, flate.NewReader(&h.buf))
 	return err
 }
 

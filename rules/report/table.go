@@ -15,7 +15,7 @@ import (
 // number of them.
 const (
 	groupsKept    = 1024 // (verdict, server) pairs with an example of their own; the rest are counted together
-	serversShown  = 12   // lines of servers below one verdict
+	serversShown  = 8    // lines of servers below one verdict
 	examplesShown = 3    // causes with an example and a fix below one server
 	notesShown    = 8    // lines of what was lost or damaged
 )
@@ -107,7 +107,16 @@ func (t *tableWriter) finding(f *Finding) {
 	}
 	for _, name := range f.Servers {
 		t.server(v, name).add(t.last, attemptAt(t.last, name), f)
+		f = withoutFix(f)
 	}
+}
+
+// withoutFix is what is said of the second and later servers at fault: the fix
+// of a finding is that of the first.
+func withoutFix(f *Finding) *Finding {
+	g := *f
+	g.Fix = ""
+	return &g
 }
 
 func (t *tableWriter) server(v *verdict, name string) *server {
@@ -148,7 +157,7 @@ func (r *reason) add(c *Case, a *Attempt, f *Finding) {
 	if !sure {
 		r.unsure++
 	}
-	if r.count > 1 && (r.sure || !sure) {
+	if r.count > 1 && (r.sure || !sure) && (r.fix != "" || f.Fix == "") {
 		return
 	}
 	r.sure, r.example, r.fix = sure, *c, f.Fix
@@ -247,15 +256,13 @@ func (t *tableWriter) verdict(v *verdict) {
 	var shown reason
 	for i, s := range v.servers {
 		if i == serversShown {
-			t.page.text(2, plain(fmt.Sprintf("  and %s more: see --format json", counted(len(v.servers)-i, "server"))))
+			t.page.text(2, plain(fmt.Sprintf("  and %d more: see --format json", len(v.servers)-i)))
 			break
 		}
 		t.at(s)
-		for k, r := range s.causes[:min(len(s.causes), examplesShown)] {
+		for _, r := range s.causes[:min(len(s.causes), examplesShown)] {
 			t.example(&shown, r)
-			if next := following(v.servers, i, k); next == nil || next.fix != r.fix || next.example.Frame != r.example.Frame {
-				t.fix(s, r)
-			}
+			t.fix(s, r)
 			shown = *r
 		}
 		if len(s.causes) > examplesShown {
@@ -264,26 +271,9 @@ func (t *tableWriter) verdict(v *verdict) {
 	}
 }
 
-// following is the reason that is shown next: servers that failed one call
-// together have one fix together.
-func following(servers []*server, i, k int) *reason {
-	if k+1 < min(len(servers[i].causes), examplesShown) {
-		return servers[i].causes[k+1]
-	}
-	if i+1 < min(len(servers), serversShown) && len(servers[i].causes) <= examplesShown {
-		return servers[i+1].causes[0]
-	}
-	return nil
-}
-
 // at is the line of one server: how often, and why.
 func (t *tableWriter) at(s *server) {
-	name := "  " + clean(s.name)
-	if width(name) > column-2 {
-		t.page.text(2, plain(name))
-		name = ""
-	}
-	line := pad(name, column) + number(s.count) + "x"
+	line := pad("  "+clean(s.name), column) + number(s.count) + "x"
 	if why := causes(s); why != "" {
 		line += "  " + why
 	}

@@ -125,7 +125,9 @@ func (a *app) fail(err error) int {
 
 // closedPipe reports whether whoever read the output has gone away, which is
 // not worth a word.
-func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) }
+func closedPipe(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe)
+}
 
 // say tells of an error on standard error, with its hint.
 func (a *app) say(err error) {

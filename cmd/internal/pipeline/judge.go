@@ -72,34 +72,61 @@ func (j *judge) inputs() []report.Input {
 	return slices.Clone(j.cfg.Inputs())
 }
 
-// record counts a record before it is decoded.
-func (j *judge) record(r capture.Record) {
-	switch {
-	case r.Packet != nil, r.Entry != nil:
-		j.summary.Records++
-	case r.Loss != nil:
-		j.summary.Lost.CaptureDrops += r.Loss.Packets
-		j.note(decode.Note{
-			Code: "capture/drops", At: decode.Mark{Frame: r.Num, Time: r.Time}, N: int(min(r.Loss.Packets, 1<<62)),
-			Text: "packets were dropped while capturing: what is missing here was perhaps sent",
-		})
-	}
-}
-
-// events takes what was found since the last call, in any order of flows, and
-// returns the emptied slice. Sorting makes the order the same for any number of
+// record counts a record and takes what all decoders found in it, which it
+// returns emptied. Sorting by flow makes the order the same for any number of
 // decoders.
-func (j *judge) events(found []stack.Event) []stack.Event {
-	if len(found) > 1 {
-		slices.SortStableFunc(found, func(a, b stack.Event) int {
-			return cmp.Or(cmp.Compare(a.At.Frame, b.At.Frame), cmp.Compare(a.Flow, b.Flow))
-		})
+func (j *judge) record(r capture.Record, found []stack.Event) []stack.Event {
+	if r.Loss != nil {
+		j.loss(r)
+	}
+	if r.Packet != nil || r.Entry != nil {
+		j.summary.Records++
+	}
+	if len(found) > 1 && r.Entry == nil {
+		slices.SortStableFunc(found, func(a, b stack.Event) int { return cmp.Compare(a.Flow, b.Flow) })
 	}
 	for _, e := range found {
 		j.event(e)
 	}
+	// Ticks stand at fixed places of the capture: a batch may end anywhere.
+	if r.Num%batchRecords == 0 && r.Packet != nil {
+		j.tick(r.Time)
+	}
 	clear(found)
 	return found[:0]
+}
+
+// last takes what the decoders said when they were closed: connections by
+// flow, then what HAR entries tell, which comes in order of time.
+func (j *judge) last(found []stack.Event) {
+	entry := func(e stack.Event) int {
+		if e.Exchange != nil && e.Exchange.HAR {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(found, func(a, b stack.Event) int {
+		if x, y := entry(a), entry(b); x+y > 0 {
+			return cmp.Compare(x, y)
+		}
+		return cmp.Compare(a.Flow, b.Flow)
+	})
+	for _, e := range found {
+		j.event(e)
+	}
+}
+
+// loss counts what the capture itself dropped.
+func (j *judge) loss(r capture.Record) {
+	at := decode.Mark{Frame: r.Num, Time: r.Time}
+	j.summary.Lost.CaptureDrops += r.Loss.Packets
+	j.note(decode.Note{
+		Code: "capture/drops", At: at, N: int(min(r.Loss.Packets, 1<<62)),
+		Text: "packets were dropped while capturing: what is missing here was perhaps sent",
+	})
+	if j.linker != nil {
+		j.linker.Loss(at)
+	}
 }
 
 // event takes the next event in order.
@@ -122,6 +149,9 @@ func (j *judge) event(e stack.Event) {
 }
 
 func (j *judge) connection(c *stack.Connection) {
+	if c.How == 0 {
+		return // it goes on, and is told of again when it is over
+	}
 	j.summary.Flows++
 	j.summary.Lost.Gaps += c.Gaps
 	if c.TLS != nil && !c.TLS.Decrypted {

@@ -82,16 +82,10 @@ func inline(src capture.Source, r capture.Record, cfg stack.Config, progress fun
 	d := stack.New(cfg, func(e stack.Event) { found = append(found, e) })
 	var err error
 	for n := 1; err == nil && j.err == nil; n++ {
-		j.record(r)
-		d.Record(r)
-		if len(found) > 0 {
-			found = j.events(found)
-		}
-		if n%batchRecords == 0 {
-			j.tick(r.Time)
-			if progress != nil {
-				progress()
-			}
+		decodeOne(d, r)
+		found = j.record(r, found)
+		if n%batchRecords == 0 && progress != nil {
+			progress()
 		}
 		r, err = src.Next()
 	}
@@ -99,8 +93,17 @@ func inline(src capture.Source, r capture.Record, cfg stack.Config, progress fun
 		return nil
 	}
 	d.Close()
-	j.events(found)
+	j.last(found)
 	return err
+}
+
+// decodeOne has a decoder take a record, and its time also where the record is
+// none of its own: all decoders see the same clock.
+func decodeOne(d *stack.Decoder, r capture.Record) {
+	d.Record(r)
+	if !r.Time.IsZero() {
+		d.Tick(r.Time)
+	}
 }
 
 // key derives the key of a run's credential hashes from the first record of

@@ -56,7 +56,14 @@ func (b *batch) full() bool { return len(b.records) >= batchRecords || len(b.are
 // A worker is one decoder and what it found in each batch.
 type worker struct {
 	in  chan *batch
-	out chan []stack.Event
+	out chan found
+}
+
+// A found is the events of one batch; upto[i] of them were known after record
+// i. The last one, of the closing, has no records.
+type found struct {
+	events []stack.Event
+	upto   []int
 }
 
 // sharded reads on one goroutine, decodes on cfg.Jobs, and judges on the
@@ -66,36 +73,28 @@ func sharded(src capture.Source, first capture.Record, stackCfg stack.Config, cf
 	for i := range workers {
 		c := stackCfg
 		c.Shard, c.Shards = i, len(workers)
-		workers[i] = &worker{in: make(chan *batch, batches), out: make(chan []stack.Event, batches)}
+		workers[i] = &worker{in: make(chan *batch, batches), out: make(chan found, batches)}
 		go workers[i].run(c)
 	}
 	r := newReader(src, cfg.Progress)
 	go r.run(first)
 
-	// The judge is the one who deals out the batches too, so that it knows
-	// which ones are under way, in order.
-	var under []*batch
-	var merged []stack.Event
-	deal := func(b *batch) {
-		under = append(under, b)
-		for _, w := range workers {
-			w.in <- b
-		}
-	}
+	var under []*batch // under way, in order
 	take := func() {
-		b := under[0]
+		j.batch(under[0], gather(workers))
+		r.free <- under[0]
 		under = under[1:]
-		merged = gather(workers, merged[:0])
-		j.batch(b, merged)
-		r.free <- b
 		if j.err != nil {
 			src.Close()
 		}
 	}
 	for b := range r.full {
-		deal(b)
-		// While more is ready, it is dealt out before the judge waits for what
-		// the decoders make of this one.
+		under = append(under, b)
+		for _, w := range workers {
+			w.in <- b
+		}
+		// While more is ready it is dealt out first, so that the decoders have
+		// work while the judge waits for this one.
 		for len(under) >= batches/2 || len(under) > 0 && len(r.full) == 0 {
 			take()
 		}
@@ -106,47 +105,58 @@ func sharded(src capture.Source, first capture.Record, stackCfg stack.Config, cf
 	for _, w := range workers {
 		close(w.in)
 	}
-	merged = gather(workers, merged[:0])
+	var closing []stack.Event
+	for _, f := range gather(workers) {
+		closing = append(closing, f.events...)
+	}
 	if j.err != nil {
 		return nil
 	}
-	j.events(merged)
+	j.last(closing)
 	return r.err
 }
 
-// gather takes the events of one batch from all workers. A worker's own order
-// is kept.
-func gather(workers []*worker, to []stack.Event) []stack.Event {
-	for _, w := range workers {
-		to = append(to, <-w.out...)
+// gather waits for what all workers found in the next batch.
+func gather(workers []*worker) []found {
+	all := make([]found, len(workers))
+	for i, w := range workers {
+		all[i] = <-w.out
 	}
-	return to
+	return all
 }
 
-// batch judges what was found in one batch.
-func (j *judge) batch(b *batch, found []stack.Event) {
-	var last time.Time
-	for _, r := range b.records {
-		j.record(r)
-		last = r.Time
+// batch judges a batch record by record, as if one decoder had found it all.
+func (j *judge) batch(b *batch, all []found) {
+	var events []stack.Event
+	for i, r := range b.records {
+		for _, f := range all {
+			from := 0
+			if i > 0 {
+				from = f.upto[i-1]
+			}
+			events = append(events, f.events[from:f.upto[i]]...)
+		}
+		if events = j.record(r, events); j.err != nil {
+			return
+		}
 	}
-	j.events(found)
-	j.tick(last)
 }
 
 // run decodes batches until there are no more, and then closes.
 func (w *worker) run(cfg stack.Config) {
-	var found []stack.Event
-	d := stack.New(cfg, func(e stack.Event) { found = append(found, e) })
+	var f found
+	d := stack.New(cfg, func(e stack.Event) { f.events = append(f.events, e) })
 	for b := range w.in {
+		f.upto = make([]int, 0, len(b.records))
 		for _, r := range b.records {
-			d.Record(r)
+			decodeOne(d, r)
+			f.upto = append(f.upto, len(f.events))
 		}
-		w.out <- found
-		found = nil
+		w.out <- f
+		f = found{}
 	}
 	d.Close()
-	w.out <- found
+	w.out <- f
 }
 
 // A reader fills batches. What waits in a batch that is not full goes out
