@@ -41,7 +41,7 @@ type Limits struct {
 	OpenCalls  int           // calls awaiting their answer over all sessions. 16384
 	Attempts   int           // upstream attempts remembered while a call is open. 16384
 	Window     time.Duration // a call without an answer is judged after so long. 10 min
-	Lateness   time.Duration // how long after its answer a call is judged, so that late upstream frames count. 500 ms
+	Lateness   time.Duration // how long after its answer a call is judged, so that late upstream frames count. 100 ms
 	NotesKept  int           // notes kept per code; all are counted. 16
 	Secrets    int           // TLS key log lines remembered. 65536
 	Ciphertext int           // bytes of records held per connection while keys may still come. 256 KiB
@@ -89,7 +89,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.OpenCalls, 16384)
 	def(&l.Attempts, 16384)
 	dur(&l.Window, 10*time.Minute)
-	dur(&l.Lateness, 500*time.Millisecond)
+	dur(&l.Lateness, 100*time.Millisecond)
 	def(&l.NotesKept, 16)
 	def(&l.Secrets, 65536)
 	def(&l.Ciphertext, 256<<10)

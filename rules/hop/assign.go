@@ -15,7 +15,7 @@ func (l *Linker) candidates(d *demand) []*supply {
 	var c []*supply
 	for i := len(l.supplies) - 1; i >= 0; i-- {
 		s := l.supplies[i]
-		if s.seen.Before(d.from.Add(-slack)) {
+		if s.seen < d.from-slack {
 			break
 		}
 		if !s.taken && d.contains(s) && d.srv.fromHost(s.host, s.har) {
@@ -42,7 +42,7 @@ const (
 
 // fit says how well an attempt fits a demand; false: it cannot be of it.
 func (l *Linker) fit(d *demand, s *supply) (int, bool) {
-	if s.taken || !d.contains(s) || !d.wants(s) || !d.srv.fromHost(s.host, s.har) || !d.srv.gateway {
+	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.srv.fromHost(s.host, s.har) {
 		return 0, false
 	}
 	w := wFit
@@ -118,9 +118,9 @@ func (d *demand) agrees(s *supply) int {
 // near prefers the attempt that begins soon after the request and ends shortly
 // before the answer.
 func (d *demand) near(s *supply) int {
-	w := wNear - int(min(s.from.Sub(d.from)/time.Millisecond, wNear))
-	if !d.to.IsZero() && !s.to.IsZero() {
-		w += wNear - int(min(d.to.Sub(s.to)/(100*time.Microsecond), wNear))
+	w := wNear - int(min((s.from-d.from)/instant(time.Millisecond), wNear))
+	if d.to != never && s.to != never {
+		w += wNear - int(min((d.to-s.to)/instant(100*time.Microsecond), wNear))
 	}
 	return w
 }
@@ -308,11 +308,11 @@ func (l *Linker) contested(demands []*demand) []*supply {
 		for _, s := range e.window {
 			add(s)
 		}
-		if !e.held && e.from.Before(oldest) {
+		if !e.held && e.from < oldest {
 			oldest = e.from
 		}
 	}
-	for i := len(l.supplies) - 1; i >= 0 && !l.supplies[i].seen.Before(oldest.Add(-slack)); i-- {
+	for i := len(l.supplies) - 1; i >= 0 && l.supplies[i].seen >= oldest-slack; i-- {
 		add(l.supplies[i])
 	}
 	return all

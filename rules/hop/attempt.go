@@ -23,8 +23,8 @@ type supply struct {
 	host      netip.Addr // who asked
 	end       endpoint
 	authority string
-	from, to  time.Time // of its first request; of its outcome, zero while that is open
-	flow      int       // of its last call without a session
+	from, to  instant // of its first request; of its outcome, never while that is open
+	flow      int     // of its last call without a session
 	session   string
 	probe     bool
 	token     bool // a request to a token endpoint
@@ -32,15 +32,15 @@ type supply struct {
 	asked     string // "list", "call", "other": what the session was for, as far as seen
 	open      int    // calls without an answer
 	taken     bool
-	seen      time.Time // when it was made: supplies stand in that order
+	seen      instant // when it was made: supplies stand in that order
 }
 
 // sessionGap parts two uses of one session: a gateway that keeps an upstream
 // session open asks for each list on it anew.
-const sessionGap = 2 * time.Second
+const sessionGap = instant(2 * time.Second)
 
 // redirectGap is how long after a redirect its target is asked at the latest.
-const redirectGap = 2 * time.Second
+const redirectGap = instant(2 * time.Second)
 
 type sessionKey struct {
 	host netip.Addr
@@ -60,14 +60,14 @@ type sessions struct {
 func (l *Linker) begin(c *pair.Call) *supply {
 	x := c.Asked
 	host, end := x.Flow.Client.Addr(), endpoint{x.Flow.Server, x.Path}
-	now := c.Start()
+	now := instantOf(c.Start())
 	var s *supply
 	first := c.Method == "initialize" || c.Method == "server/discover"
 	switch {
 	case c.Method == "token":
 	case first:
 		// The modern handshake may fall back to the old one.
-		if p := l.sess.byFlow[x.Flow.First]; p != nil && c.Method == "initialize" && len(p.Calls) == 1 && p.Calls[0].Method == "server/discover" && now.Sub(p.from) < sessionGap {
+		if p := l.sess.byFlow[x.Flow.First]; p != nil && c.Method == "initialize" && len(p.Calls) == 1 && p.Calls[0].Method == "server/discover" && now-p.from < sessionGap {
 			s = p
 		}
 	case c.Session != "":
@@ -75,7 +75,7 @@ func (l *Linker) begin(c *pair.Call) *supply {
 	case c.Method != "GET":
 		s = l.sess.loosely(x, end, c.Method)
 	}
-	if s != nil && (s.taken || now.Sub(s.latest()) > sessionGap && !s.to.IsZero() || c.Method == "tools/list" && s.asked == "list" && (c.Request == nil || !c.Request.Cursor)) {
+	if s != nil && (s.taken || now-s.latest() > sessionGap && s.to != never || c.Method == "tools/list" && s.asked == "list" && (c.Request == nil || !c.Request.Cursor)) {
 		s = nil
 	}
 	if s == nil {
@@ -95,13 +95,13 @@ func (l *Linker) beginStream(c *pair.Call, host netip.Addr, end endpoint) *suppl
 	if c.Session != "" {
 		return nil
 	}
-	if p := l.sess.byFlow[c.Asked.Flow.First]; p != nil && p.redirected() && c.Start().Sub(p.latest()) < redirectGap {
+	if p := l.sess.byFlow[c.Asked.Flow.First]; p != nil && p.redirected() && instantOf(c.Start())-p.latest() < redirectGap {
 		p.Calls = append(p.Calls, c)
 		p.open++
 		return p
 	}
 	for i := len(l.supplies) - 1; i >= 0 && i >= len(l.supplies)-32; i-- {
-		if p := l.supplies[i]; p.end == end && p.host == host && c.Start().Sub(p.latest()) < sessionGap {
+		if p := l.supplies[i]; p.end == end && p.host == host && instantOf(c.Start())-p.latest() < sessionGap {
 			return nil // the fallback of an attempt that failed, or the stream of a server without sessions
 		}
 	}
@@ -116,12 +116,12 @@ func (s *supply) redirected() bool {
 }
 
 // latest is when the supply was last seen to move.
-func (s *supply) latest() time.Time {
+func (s *supply) latest() instant {
 	c := s.Calls[len(s.Calls)-1]
 	if c.Outcome != pair.Open {
-		return c.At.Time
+		return instantOf(c.At.Time)
 	}
-	return c.Start()
+	return instantOf(c.Start())
 }
 
 // loosely finds the session of a call that names none: on its own connection,
@@ -130,7 +130,7 @@ func (s *supply) latest() time.Time {
 func (t *sessions) loosely(x *mcp.Exchange, end endpoint, method string) *supply {
 	fits := func(s *supply) bool {
 		return !s.taken && s.session == "" && s.host == x.Flow.Client.Addr() && s.end == end && s.Outcome == Pending &&
-			(s.asked == "other" || method != "tools/list" && method != "tools/call") && x.Asked.Time.Sub(s.latest()) < sessionGap
+			(s.asked == "other" || method != "tools/list" && method != "tools/call") && instantOf(x.Asked.Time)-s.latest() < sessionGap
 	}
 	if s := t.byFlow[x.Flow.First]; s != nil && fits(s) {
 		return s
@@ -146,7 +146,7 @@ func (t *sessions) loosely(x *mcp.Exchange, end endpoint, method string) *supply
 
 func (l *Linker) newSupply(c *pair.Call, host netip.Addr, end endpoint) *supply {
 	x := c.Asked
-	s := &supply{host: host, end: end, authority: x.Authority, from: c.Start(), har: x.HAR, asked: "other", seen: l.now.Time}
+	s := &supply{host: host, end: end, authority: x.Authority, from: instantOf(c.Start()), har: x.HAR, asked: "other", seen: l.clock}
 	s.Address, s.First, s.Count, s.Outcome = end.addr, x.Asked, -1, Pending
 	authority := x.Authority
 	if authority == "" {
@@ -158,9 +158,9 @@ func (l *Linker) newSupply(c *pair.Call, host netip.Addr, end endpoint) *supply 
 	for i := range profiles {
 		s.probe = s.probe || profiles[i].probe(c)
 	}
-	if p := l.sess.byFlow[x.Flow.First]; p != nil && p.redirected() && s.from.Sub(p.latest()) < redirectGap {
+	if p := l.sess.byFlow[x.Flow.First]; p != nil && p.redirected() && s.from-p.latest() < redirectGap {
 		s.follow(p)
-	} else if p := l.redirects[x.Scheme+"://"+authority+x.Path]; p != nil && p.host == host && s.from.Sub(p.latest()) < redirectGap && !p.taken {
+	} else if p := l.redirects[x.Scheme+"://"+authority+x.Path]; p != nil && p.host == host && s.from-p.latest() < redirectGap && !p.taken {
 		s.follow(p)
 	}
 	l.supplies = append(l.supplies, s)
@@ -282,7 +282,7 @@ func loginOr(o Outcome, c *pair.Call) Outcome {
 }
 
 func (s *supply) settle(o Outcome, c *pair.Call) {
-	s.Outcome, s.Decisive, s.to, s.Last = o, c, c.At.Time, c.At
+	s.Outcome, s.Decisive, s.to, s.Last = o, c, instantOf(c.At.Time), c.At
 	if cr := authorization(c.Asked); cr != nil {
 		s.Cred = cr
 	}
@@ -394,7 +394,7 @@ func (l *Linker) connection(k *stack.Connection) {
 	case k.TLS != nil && k.TLS.Alert != "" && !k.TLS.Decrypted && k.Exchanges == 0:
 		o = TLSError
 	case k.Exchanges == 0 && (k.Protocol == "tls" || k.Protocol == "unknown" || k.Gaps > 0):
-		l.opaque = append(l.opaque, opaque{f.Server, f.Client.Addr(), f.Start, k.Ended.Time, k.How == 0})
+		l.opaque = append(l.opaque, opaque{f.Server, f.Client.Addr(), instantOf(f.Start), instantOf(k.Ended.Time), k.How == 0})
 		if len(l.opaque) > l.lim.Attempts {
 			l.opaque = l.opaque[len(l.opaque)/2:]
 		}
@@ -402,7 +402,7 @@ func (l *Linker) connection(k *stack.Connection) {
 	default:
 		return
 	}
-	s := &supply{host: f.Client.Addr(), end: endpoint{addr: f.Server}, from: f.Start, to: k.Ended.Time, asked: "other", seen: l.now.Time}
+	s := &supply{host: f.Client.Addr(), end: endpoint{addr: f.Server}, from: instantOf(f.Start), to: instantOf(k.Ended.Time), asked: "other", seen: l.clock}
 	s.Address, s.Outcome, s.Count = f.Server, o, -1
 	s.First = decode.Mark{Frame: f.First, Time: f.Start}
 	s.Last = k.Ended
@@ -415,6 +415,6 @@ func (l *Linker) connection(k *stack.Connection) {
 type opaque struct {
 	server   netip.AddrPort
 	host     netip.Addr
-	from, to time.Time
+	from, to instant
 	open     bool
 }

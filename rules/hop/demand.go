@@ -6,7 +6,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"mcp401/decode/mcp"
 	"mcp401/rules/pair"
@@ -16,8 +15,8 @@ import (
 type demand struct {
 	call     *pair.Call
 	srv      *server
-	kind     Kind // "": none of a case, but it competes for attempts (a health check, a prompts list, ...)
-	from, to time.Time
+	kind     Kind     // "": none of a case, but it competes for attempts (a health check, a prompts list, ...)
+	from, to instant  // to: never while it has no answer
 	names    []string // servers in scope; none: all
 	held     bool
 	judged   bool
@@ -35,7 +34,7 @@ func sortDemands(q []*demand) {
 // gateway; nil where it is none.
 func (l *Linker) newDemand(c *pair.Call, srv *server) *demand {
 	x := c.Asked
-	d := &demand{call: c, srv: srv, from: c.Start()}
+	d := &demand{call: c, srv: srv, from: instantOf(c.Start())}
 	switch c.Method {
 	case "tools/list":
 		d.kind = List
@@ -82,10 +81,10 @@ func (d *demand) holds(hash string) bool {
 
 // contains reports whether the attempt lies in the demand's window.
 func (d *demand) contains(s *supply) bool {
-	if s.from.Before(d.from.Add(-slack)) || d.call.Asked.Flow.Server == s.end.addr {
+	if s.from < d.from-slack || d.to != never && (s.from > d.to || s.to > d.to+slack) {
 		return false
 	}
-	return d.to.IsZero() || !s.from.After(d.to) && (s.to.IsZero() || !s.to.After(d.to.Add(slack)))
+	return d.srv.addr != s.end.addr
 }
 
 // wants reports whether an attempt of that use can come of this demand.
@@ -103,10 +102,12 @@ func (d *demand) wants(s *supply) bool {
 
 // A name is what is known of where a gateway's server is reached.
 type name struct {
-	url     string // fixed by the gateway's own list, its debug header, or a configuration file
-	alias   []string
-	votes   map[endpoint]float64
-	checked int // calls that voted
+	url   string // fixed by the gateway's own list, its debug header, or a configuration file
+	alias []string
+	votes map[endpoint]float64
+	home  endpoint // by the votes, when sure
+	sure  bool
+	urls  map[string]bool // whether an attempt's address, authority and path are the url's
 }
 
 // sure is the vote that a name's endpoint needs, and twice that of the next.
@@ -144,7 +145,9 @@ func (s *server) inventory(e mcp.Server) {
 	for _, n := range []string{e.Name, e.Alias} {
 		if n != "" {
 			k := s.name(n)
-			k.url = e.URL
+			if k.url != e.URL {
+				k.url, k.urls = e.URL, nil
+			}
 			for _, a := range []string{e.Name, e.Alias} {
 				if a != "" && !slices.Contains(k.alias, a) {
 					k.alias = append(k.alias, a)
@@ -175,16 +178,35 @@ func (n *name) at(s *supply) (yes, no bool) {
 	if n == nil {
 		return false, false
 	}
-	if n.url != "" {
-		yes = sameURL(n.url, s)
-		return yes, !yes && !s.token
-	}
-	best, next := n.best()
-	if best.v >= sure && best.v >= 2*next {
-		yes = same(best.end, s.end)
+	switch {
+	case n.url != "":
+		yes, no = n.reached(s)
+		return yes, no && !s.token
+	case n.sure:
+		yes = same(n.home, s.end)
 		return yes, !yes && !s.token
 	}
 	return false, n.votes[s.end] <= -sure
+}
+
+// reached is sameURL, remembered.
+func (n *name) reached(s *supply) (yes, no bool) {
+	key := s.URL + s.authority
+	yes, ok := n.urls[key]
+	if !ok {
+		if n.urls == nil || len(n.urls) > 1024 {
+			n.urls = map[string]bool{}
+		}
+		yes = sameURL(n.url, s)
+		n.urls[key] = yes
+	}
+	return yes, !yes
+}
+
+// decide says where the name is reached, after its votes have changed.
+func (n *name) decide() {
+	best, next := n.best()
+	n.home, n.sure = best.end, best.v >= sure && best.v >= 2*next
 }
 
 type vote struct {
@@ -216,11 +238,7 @@ func less(a, b endpoint) bool {
 
 // known reports whether it is known where the name is reached.
 func (n *name) known() bool {
-	if n == nil {
-		return false
-	}
-	best, next := n.best()
-	return n.url != "" || best.v >= sure && best.v >= 2*next
+	return n != nil && (n.url != "" || n.sure)
 }
 
 // sameURL reports whether an attempt went to that URL: the same authority or

@@ -178,7 +178,7 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 // the calls of another.
 func (l *Linker) nesting(d *demand, window []*supply) {
 	for _, e := range l.demands {
-		if e != d && e.srv != d.srv && e.srv.upstream == 0 && !e.from.After(d.from) && (e.to.IsZero() || !e.to.Before(d.to)) && e.srv.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
+		if e != d && e.srv != d.srv && e.srv.upstream == 0 && e.from <= d.from && (e.to == never || e.to >= d.to) && e.srv.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
 			d.srv.enclosed++
 			return
 		}

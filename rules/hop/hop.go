@@ -40,11 +40,12 @@ type Server struct {
 
 // A Linker turns the events of all shards into cases.
 type Linker struct {
-	cfg  Config
-	lim  decode.Limits
-	emit func(*Case)
-	pair pair.Pairer
-	now  decode.Mark
+	cfg   Config
+	lim   decode.Limits
+	emit  func(*Case)
+	pair  pair.Pairer
+	now   decode.Mark
+	clock instant // now's time
 
 	servers  map[netip.AddrPort]*server
 	hosts    map[netip.Addr]*host
@@ -68,7 +69,20 @@ type Linker struct {
 	bounded   bool
 }
 
-type span struct{ from, to time.Time }
+type span struct{ from, to instant }
+
+// An instant is a time of the capture's clock in nanoseconds, as the join
+// compares millions of them; never: not yet.
+type instant int64
+
+const never instant = 0
+
+func instantOf(t time.Time) instant {
+	if t.IsZero() {
+		return never
+	}
+	return instant(t.UnixNano())
+}
 
 // A model is a request that a gateway sent to a language model.
 type model struct {
@@ -77,7 +91,7 @@ type model struct {
 }
 
 // slack is how much two marks of one host's capture may be out of order.
-const slack = 2 * time.Millisecond
+const slack = instant(2 * time.Millisecond)
 
 // A host is an address that asks.
 type host struct {
@@ -102,8 +116,8 @@ func NewLinker(cfg Config, emit func(*Case)) *Linker {
 
 // Event takes the next event, in order of its Mark.
 func (l *Linker) Event(e stack.Event) {
-	if e.At.Time.After(l.now.Time) {
-		l.now = e.At
+	if t := instantOf(e.At.Time); t > l.clock {
+		l.now, l.clock = e.At, t
 	}
 	switch {
 	case e.Exchange != nil:
@@ -117,11 +131,11 @@ func (l *Linker) Event(e stack.Event) {
 // Loss says that the capture itself lost packets before that mark and after
 // the last event: nothing that is not seen in between proves anything.
 func (l *Linker) Loss(at decode.Mark) {
-	from := l.now.Time
-	if from.IsZero() || from.After(at.Time) {
-		from = at.Time
+	from, to := l.clock, instantOf(at.Time)
+	if from == never || from > to {
+		from = to
 	}
-	l.lossAt = append(l.lossAt, span{from, at.Time})
+	l.lossAt = append(l.lossAt, span{from, to})
 	if len(l.lossAt) > 1024 {
 		l.lossAt[1].from = l.lossAt[0].from
 		l.lossAt = l.lossAt[1:]
@@ -130,8 +144,8 @@ func (l *Linker) Loss(at decode.Mark) {
 
 // Tick says what time it is when no event does.
 func (l *Linker) Tick(now time.Time) {
-	if now.After(l.now.Time) {
-		l.now.Time = now
+	if t := instantOf(now); t > l.clock {
+		l.now.Time, l.clock = now, t
 	}
 	l.pair.Tick(now)
 	l.settle()
@@ -182,7 +196,7 @@ func (l *Linker) page(x *mcp.Exchange) {
 	if s == nil || !s.redirected() {
 		s = l.redirects[x.Scheme+"://"+x.Authority+x.Path]
 	}
-	if s == nil || !s.redirected() || x.Asked.Time.Sub(s.latest()) > redirectGap {
+	if s == nil || !s.redirected() || instantOf(x.Asked.Time)-s.latest() > redirectGap {
 		return
 	}
 	c := &pair.Call{Asked: x, Method: x.Method, Outcome: pair.Refused, Exchange: x, At: x.Ended}
@@ -232,7 +246,7 @@ func (l *Linker) ended(c *pair.Call) {
 		if c.Method == "" && c.Answer != nil && c.Answer.Count >= 0 {
 			c.Method, d.kind = "tools/list", List // the request was not seen, the answer tells
 		}
-		d.to = c.At.Time
+		d.to = instantOf(c.At.Time)
 		l.due = append(l.due, d)
 	}
 }
@@ -241,7 +255,7 @@ func (l *Linker) ended(c *pair.Call) {
 // is open can need.
 func (l *Linker) settle() {
 	n := 0
-	for n < len(l.due) && !l.due[n].to.Add(l.lim.Lateness).After(l.now.Time) {
+	for n < len(l.due) && l.due[n].to+instant(l.lim.Lateness) <= l.clock {
 		l.judge(l.due[n], false)
 		n++
 	}
@@ -255,7 +269,7 @@ func (l *Linker) settle() {
 
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
-	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.now.Time.Sub(d.to) > l.cfg.Hold }
+	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.clock-d.to > instant(l.cfg.Hold) }
 	if len(l.held) == 0 || !l.changed && !late(l.held[0]) {
 		return
 	}
@@ -284,21 +298,19 @@ func (l *Linker) prune() {
 	}
 	clear(l.demands[len(keep):])
 	l.demands = keep
-	from := l.now.Time
+	from := l.clock
 	for _, d := range l.demands {
 		if d.held {
 			continue // it has its candidates
 		}
-		if d.from.Before(from) {
-			from = d.from
-		}
+		from = min(from, d.from)
 		break // demands stand in order of their requests
 	}
-	from = from.Add(-slack)
+	from -= slack
 	kept := l.supplies[:0]
 	for _, s := range l.supplies {
 		// An attempt that is still used may decide later: keep it for a while.
-		if !s.taken && (s.from.After(from) || !s.latestOrEnd().Before(from)) {
+		if !s.taken && (s.from > from || s.latestOrEnd() >= from) {
 			kept = append(kept, s)
 		} else {
 			l.sess.forget(s)
@@ -307,12 +319,12 @@ func (l *Linker) prune() {
 	clear(l.supplies[len(kept):])
 	l.supplies = kept
 	for t, s := range l.redirects {
-		if s.latest().Before(from.Add(-redirectGap)) {
+		if s.latest() < from-redirectGap {
 			delete(l.redirects, t)
 		}
 	}
-	l.opaque = after(l.opaque, func(o opaque) bool { return o.open || o.to.After(from) })
-	l.models = after(l.models, func(m *model) bool { return !m.taken && m.x.Asked.Time.After(from) })
+	l.opaque = after(l.opaque, func(o opaque) bool { return o.open || o.to > from })
+	l.models = after(l.models, func(m *model) bool { return !m.taken && instantOf(m.x.Asked.Time) > from })
 }
 
 func after[T any](q []T, keep func(T) bool) []T {
@@ -327,11 +339,11 @@ func after[T any](q []T, keep func(T) bool) []T {
 }
 
 // latestOrEnd is when the attempt was last seen to move, calls or none.
-func (s *supply) latestOrEnd() time.Time {
-	if len(s.Calls) == 0 || s.latest().Before(s.to) {
+func (s *supply) latestOrEnd() instant {
+	if len(s.Calls) == 0 {
 		return s.to
 	}
-	return s.latest()
+	return max(s.latest(), s.to)
 }
 
 // boundSupplies keeps the attempts that no call has within Limits.Attempts.

@@ -102,7 +102,7 @@ func (l *Linker) alias(d *demand) {
 	if len(d.window) > 0 || d.srv.served > 0 || len(d.srv.hosts) > 16 {
 		return
 	}
-	for i := len(l.supplies) - 1; i >= 0 && !l.supplies[i].seen.Before(d.from.Add(-slack)); i-- {
+	for i := len(l.supplies) - 1; i >= 0 && l.supplies[i].seen >= d.from-slack; i-- {
 		s := l.supplies[i]
 		if s.taken || !d.contains(s) || s.Cred == nil || !d.holds(s.Cred.Hash) || s.host == d.call.Asked.Flow.Client.Addr() {
 			continue
@@ -127,7 +127,7 @@ func (l *Linker) learn(d *demand) {
 	was := n.known()
 	if x := d.call.Exchange; x != nil {
 		if u := x.RespHeaders["x-mcp-debug-outbound-url"]; strings.Contains(u, "://") {
-			n.url = u
+			n.url, n.urls = u, nil
 			l.changed = true
 			return
 		}
@@ -174,6 +174,7 @@ func (l *Linker) learn(d *demand) {
 			}
 		}
 	}
+	n.decide()
 	l.changed = l.changed || !was && n.known()
 }
 
@@ -305,7 +306,7 @@ func (l *Linker) remembered(d *demand) []*supply {
 	var got []*supply
 	auth := false
 	for _, s := range l.last {
-		if !d.srv.fromHost(s.host, s.har) || !s.to.Before(d.from) || s.end.addr == d.srv.addr {
+		if !d.srv.fromHost(s.host, s.har) || s.to >= d.from || s.end.addr == d.srv.addr {
 			continue
 		}
 		if len(d.names) > 0 {
@@ -339,7 +340,7 @@ func (l *Linker) model(d *demand, c *Case) {
 	var best *model
 	for _, m := range l.models {
 		x := m.x
-		if m.taken || x.Asked.Time.Before(d.from) || x.Asked.Time.After(d.to) || x.Flow.Server == d.srv.addr || !d.srv.fromHost(x.Flow.Client.Addr(), x.HAR) {
+		if m.taken || instantOf(x.Asked.Time) < d.from || instantOf(x.Asked.Time) > d.to || x.Flow.Server == d.srv.addr || !d.srv.fromHost(x.Flow.Client.Addr(), x.HAR) {
 			continue
 		}
 		if best == nil || x.LLMTools.Stream == d.call.Asked.LLMTools.Stream && best.x.LLMTools.Stream != d.call.Asked.LLMTools.Stream {
@@ -360,7 +361,7 @@ func (l *Linker) model(d *demand, c *Case) {
 // visibility says what the capture cannot show of a case.
 func (l *Linker) visibility(d *demand, c *Case) {
 	for _, o := range l.opaque {
-		if o.server == d.srv.addr || !d.srv.fromHost(o.host, false) || o.from.After(d.to) || !o.open && o.to.Before(d.from) || o.from.Before(d.from.Add(-slack)) && !o.open {
+		if o.server == d.srv.addr || !d.srv.fromHost(o.host, false) || o.from > d.to || !o.open && (o.to < d.from || o.from < d.from-slack) {
 			continue
 		}
 		if s := l.servers[o.server]; s != nil && s.gateway {
@@ -369,7 +370,7 @@ func (l *Linker) visibility(d *demand, c *Case) {
 		c.Opaque++
 	}
 	for _, s := range l.lossAt {
-		c.Hidden = c.Hidden || !s.to.Before(d.from) && !s.from.After(d.to)
+		c.Hidden = c.Hidden || s.to >= d.from && s.from <= d.to
 	}
 	c.Hidden = c.Hidden || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
 }
