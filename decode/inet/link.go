@@ -300,7 +300,7 @@ func plausibleIP(l layer) bool {
 	switch {
 	case len(l.b) >= 20 && l.b[0]>>4 == 4:
 		n := int(binary.BigEndian.Uint16(l.b[2:]))
-		return l.b[0]&15 >= 5 && n <= have && (n >= 20 || n == 0)
+		return l.b[0]&15 >= 5 && n <= have && n >= 20
 	case len(l.b) >= 40 && l.b[0]>>4 == 6:
 		return int(binary.BigEndian.Uint16(l.b[4:])) <= have-40
 	}
