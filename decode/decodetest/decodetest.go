@@ -32,10 +32,11 @@
 // last line; ". reset", ". timeout", ". evicted" and ". cut" end both. An arrow
 // after "!" and "." names the direction. Lines that begin with "#" are ignored.
 //
-// Two options are known here: "mid" is a capture that began after the
-// connection, and "ambiguous" says that damage to this conversation can be taken
-// for something else, so that what is told then is not compared. What others
-// mean is the decoder's affair.
+// Three options are known here: "mid" is a capture that began after the
+// connection; "ambiguous" says that damage to this conversation can be taken for
+// something else, so that what is told then is not compared; "ordered" says that
+// what is told depends on how the directions interleave. What others mean is the
+// decoder's affair.
 package decodetest
 
 import (
@@ -102,7 +103,8 @@ func (u Suite) Test(t *testing.T, s *Script) {
 	}
 	u.check(t, "whole", s, s.Steps)
 	u.cuts(t, s, whole)
-	if !u.Ordered && !s.Flow.Mid && !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == Gap }) {
+	_, ordered := s.Options["ordered"]
+	if !u.Ordered && !ordered && !s.Flow.Mid && !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == Gap }) {
 		u.interleavings(t, s, whole)
 	}
 	u.garbage(t, s)

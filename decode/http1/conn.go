@@ -380,7 +380,7 @@ func (c *Conn) keep(s *side, it item) {
 	}
 	s.size += len(it.p) + itemCost
 	if s.size > c.lim.Head {
-		c.warn("limit/head", it.at, s.size, "bytes waited too long for the other direction")
+		c.warn("limit/head", it.at, 0, "bytes waited too long for the other direction")
 		c.unhold()
 	}
 }

@@ -104,7 +104,7 @@ func (m *message) parse(b []byte, request, own bool, most int) bool {
 			}
 			m.odd |= oddFold
 			end := len(line)
-			line, rest = cutLine(rest)
+			_, rest = cutLine(rest)
 			n := len(at) - len(rest)
 			for n > 0 && (at[n-1] == '\n' || at[n-1] == '\r') {
 				n--
@@ -326,11 +326,13 @@ func (c *Conn) more(s *side, at decode.Mark, p []byte) []byte {
 	s.scan = next
 	switch {
 	case n >= 0:
+		p = p[n-old:]
 		c.message(s, at, s.buf[:n], true)
-		return p[n-old:]
+		return p
 	case len(s.buf) >= c.lim.Head:
+		p = p[len(s.buf)-old:]
 		c.longHead(s, at)
-		return p[len(s.buf)-old:]
+		return p
 	}
 	return nil
 }

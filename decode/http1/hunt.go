@@ -17,8 +17,9 @@ const (
 	// start line believable.
 	lookahead = 1 << 10
 
-	// stride bounds what is copied at once.
-	stride = 16 << 10
+	// stride bounds what is copied at once, and so what a start line that leads
+	// nowhere costs.
+	stride = 2 << 10
 )
 
 // A place says where the bytes of a buffer from off on were captured.
@@ -37,12 +38,13 @@ func (c *Conn) hunt(s *side, at decode.Mark, p []byte) []byte {
 			return nil
 		}
 	}
-	s.places = append(s.places, place{len(s.buf), at})
+	old := len(s.buf)
+	s.places = append(s.places, place{old, at})
 	s.buf = append(s.buf, p[:n]...)
 	i, v := findStart(s.dir, s.buf, s.scan)
 	if v == decode.Yes {
-		c.found(s, i)
-		return p[n:]
+		c.found(s, at, i, old)
+		return p[max(0, i-old):]
 	}
 	s.scan = i
 	s.forget(i)
@@ -74,22 +76,23 @@ func (s *side) forget(i int) {
 	}
 }
 
-// found goes on with a start line at i of buf.
-func (c *Conn) found(s *side, i int) {
-	buf, places := s.buf, s.places
+// found goes on with a start line at i of buf. The bytes of buf from old on are
+// decoded by the caller.
+func (c *Conn) found(s *side, at decode.Mark, i, old int) {
+	first, places := s.buf[:old], s.places
 	s.buf, s.places, s.scan = nil, nil, 0
 	s.state = start
 	if n := s.skipped + i; n > 0 {
-		c.warn("http1/skipped", places[len(places)-1].at, n, "bytes before the next start line were passed over")
+		c.warn("http1/skipped", at, n, "bytes before the next start line were passed over")
 	}
 	s.skipped = 0
 	for k, pl := range places {
-		end := len(buf)
+		end := old
 		if k+1 < len(places) {
 			end = places[k+1].off
 		}
 		if from := max(pl.off, i); from < end {
-			c.feed(s, pl.at, buf[from:end])
+			c.feed(s, pl.at, first[from:end])
 		}
 	}
 }
