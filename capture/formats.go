@@ -214,7 +214,7 @@ func isJSONP(b []byte) bool {
 }
 
 func isText(b []byte) bool {
-	for _, r := range string(b[:min(len(b), 512)]) {
+	for _, r := range string(b) {
 		if r < ' ' && !unicode.IsSpace(r) {
 			return false
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,7 +24,6 @@ type har struct {
 	ours bool // log.entries was seen
 
 	creator string
-	num     int
 	last    time.Time // of the last entry in the file, for one that has none
 	room    int       // bytes that the strings of the entry at hand may still take
 	scratch []byte    // an unquoted string
@@ -119,21 +117,23 @@ func (h *har) refusal() error {
 	return &Error{Name: h.in.name, Text: "this is JSON, but not a HAR: it has no log.entries", Hint: "export it from the network tab of the browser's devtools", Err: ErrUnknown}
 }
 
-// stop ends the reading where the document is broken.
+// stop ends the reading where the document is broken. The decoder's own words
+// quote the document, so they are not used.
 func (h *har) stop() {
 	h.at = atEnd
-	at := h.offset()
-	h.in.frames = h.num
-	var syntax *jsontext.SyntacticError
+	problem := "an unexpected character"
 	switch {
 	case h.in.raw.err != nil:
+		return
 	case errors.Is(h.err, io.ErrUnexpectedEOF), errors.Is(h.err, io.EOF):
-		h.in.lost("har/truncated", 0, "the HAR ends too early, at offset %d: what follows entry %d is missing", at, h.num)
-	case errors.As(h.err, &syntax):
-		h.in.lost("har/broken", 0, "broken JSON at offset %d: %s; what follows is left out", at, strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
-	default:
-		h.in.lost("har/broken", 0, "broken JSON at offset %d: %s; what follows is left out", at, h.err)
+		h.in.lost("har/truncated", 0, "the HAR ends too early, at offset %d: what follows entry %d is missing", h.offset(), h.in.frames)
+		return
+	case errors.Is(h.err, errLongRun):
+		problem = errLongRun.Error()
+	case h.json.StackDepth() > 1000:
+		problem = "it is nested too deeply"
 	}
+	h.in.lost("har/broken", 0, "broken JSON at offset %d: %s; what follows is left out", h.offset(), problem)
 }
 
 // offset is where in the (decompressed) input the decoder is, or where it found
@@ -244,8 +244,7 @@ func (h *har) text() string {
 		} else {
 			b = nil
 		}
-		h.in.frames = h.num
-		h.in.warn("limit/har-entry", 1, "strings of entry %d were cut: they have more than %d bytes", h.num, h.in.opt.MaxHead)
+		h.in.warn("limit/har-entry", 1, "strings of entry %d were cut: they have more than %d bytes", h.in.frames, h.in.opt.MaxHead)
 		h.room = 0
 	}
 	return string(b)

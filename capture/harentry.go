@@ -51,14 +51,14 @@ type harBody struct {
 
 // entry reads one element of log.entries and queues it.
 func (h *har) entry() {
-	h.num++
+	h.in.frames++
 	h.room = h.in.opt.MaxHead
 	if !h.enter('{') {
 		if h.err != nil {
-			h.num--
+			h.in.frames--
 			return
 		}
-		h.warn("har/bad-entry", "entry %d is not an object, left out", h.num)
+		h.warn("har/bad-entry", "entry %d is not an object, left out", h.in.frames)
 		return
 	}
 	d := draft{Entry: &Entry{Creator: h.creator, Took: -1, Wait: -1, Size: -1}}
@@ -66,20 +66,19 @@ func (h *har) entry() {
 		h.entryMember(&d, name)
 	}
 	if h.err != nil {
-		h.num--
+		h.in.frames--
 		return
 	}
 	if d.at.IsZero() {
-		h.warn("har/bad-time", "entry %d has no readable time, that of the entry before it is taken", h.num)
+		h.warn("har/bad-time", "entry %d has no readable time, that of the entry before it is taken", h.in.frames)
 		d.at = h.last
 	}
 	h.last = d.at
 	h.finish(&d)
-	h.queue.push(Record{Num: h.num, Time: d.at, Entry: d.Entry})
+	h.queue.push(Record{Num: h.in.frames, Time: d.at, Entry: d.Entry})
 }
 
 func (h *har) warn(code, text string, args ...any) {
-	h.in.frames = h.num
 	h.in.warn(code, 1, text, args...)
 }
 
@@ -120,7 +119,7 @@ func (h *har) time() time.Time {
 	t, zoned, ok := parseTime(b)
 	if ok && !zoned && !h.unzoned {
 		h.unzoned = true
-		h.warn("har/no-zone", "entry %d has a time without a zone, UTC is assumed", h.num)
+		h.warn("har/no-zone", "entry %d has a time without a zone, UTC is assumed", h.in.frames)
 	}
 	return t
 }
@@ -256,7 +255,7 @@ func (h *har) keep(f Field) {
 	case len(h.list) < maxFields:
 		h.list = append(h.list, f)
 	case len(h.list) == maxFields:
-		h.warn("limit/har-fields", "entry %d has more than %d header fields, the others are left out", h.num, maxFields)
+		h.warn("limit/har-fields", "entry %d has more than %d header fields, the others are left out", h.in.frames, maxFields)
 	}
 }
 
@@ -317,7 +316,7 @@ func (h *har) events() []StreamEvent {
 		e, size := h.event()
 		room -= size
 		if len(list) >= maxEvents || room < 0 {
-			h.warn("limit/har-events", "entry %d has too many events, the others are left out", h.num)
+			h.warn("limit/har-events", "entry %d has too many events, the others are left out", h.in.frames)
 			continue
 		}
 		list = append(list, e)
@@ -416,7 +415,7 @@ func (h *har) recorded(b *harBody) *Body {
 	if strings.EqualFold(b.encoding, "base64") {
 		var ok bool
 		if body.Data, ok = decodeBase64(b.text); !ok {
-			h.warn("har/bad-base64", "a body of entry %d is damaged base64, read as far as it goes", h.num)
+			h.warn("har/bad-base64", "a body of entry %d is damaged base64, read as far as it goes", h.in.frames)
 		}
 		body.Lost = b.lost / 4 * 3
 	}
@@ -430,13 +429,13 @@ func (h *har) attachment(b *harBody) *Body {
 	}
 	r := h.in.attached(b.file)
 	if r == nil {
-		h.warn("har/no-attachment", "a body of entry %d is not in the archive", h.num)
+		h.warn("har/no-attachment", "a body of entry %d is not in the archive", h.in.frames)
 		return nil
 	}
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, int64(h.in.opt.MaxBody)))
 	if err != nil {
-		h.warn("har/bad-attachment", "a body of entry %d cannot be read from the archive", h.num)
+		h.warn("har/bad-attachment", "a body of entry %d cannot be read from the archive", h.in.frames)
 		return nil
 	}
 	rest, _ := io.Copy(io.Discard, io.LimitReader(r, maxSkippedAttachment))

@@ -2,7 +2,7 @@ package capture
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 )
 
 // A trimmer passes JSON on and cuts the strings that are over a bound, so that
@@ -34,6 +34,8 @@ type cut struct {
 // The longest run without a string or a bracket: a number or white space. A
 // list of numbers is longer, and has commas.
 const maxRun = 1 << 20
+
+var errLongRun = errors.New("more than a MiB without a string or a bracket")
 
 func (t *trimmer) Read(p []byte) (int, error) {
 	for t.err == nil {
@@ -190,7 +192,7 @@ func (t *trimmer) run(b []byte) {
 	}
 	t.distance += len(b)
 	if t.distance > maxRun {
-		t.err = fmt.Errorf("%d bytes without a string or a bracket", t.distance)
+		t.err = errLongRun
 	}
 }
 

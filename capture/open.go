@@ -213,6 +213,7 @@ func (f *File) Next() (Record, error) {
 	rec, err := f.src.Next()
 	if err != nil {
 		f.end = f.ending(err)
+		f.in.flush()
 		return Record{}, f.end
 	}
 	f.any = true
@@ -285,14 +286,23 @@ type input struct {
 	file     *os.File // a regular file, else nil
 	size     int64    // of file
 	attached func(name string) io.ReadCloser
-	frames   int // the last frame's number, kept by the format
+	frames   int // the last frame's number, counted by the format
 	warnings []Warning
 	count    map[string]int
-	damage   string // the first damage that ended the reading of something
+	late     []Warning // to be given at the end of the file
+	damage   string    // the first damage that ended the reading of something
 }
 
 // A code of a warning is kept so often; a flood of damage costs no memory.
 const warningsKept = 16
+
+// flush gives the late warnings.
+func (in *input) flush() {
+	for _, w := range in.late {
+		in.warn(w.Code, 0, "%s", w.Text)
+	}
+	in.late = nil
+}
 
 // warn records something odd; n is what the text counts.
 func (in *input) warn(code string, n int, text string, args ...any) {
@@ -313,6 +323,14 @@ func (in *input) warn(code string, n int, text string, args ...any) {
 			}
 		}
 	}
+}
+
+// later records what a decompressor found, which is ahead of the records, to be
+// given when they have been delivered. It returns the text.
+func (in *input) later(code, text string, args ...any) string {
+	text = fmt.Sprintf(text, args...)
+	in.late = append(in.late, Warning{Code: code, Text: text})
+	return text
 }
 
 // lost records damage that ends the reading of the input; it becomes the error
@@ -388,12 +406,11 @@ func (in *input) sniff() (*format, *wrapping, error) {
 
 // unknown waits for enough of the input to name it.
 func (in *input) unknown() error {
-	b := in.peek(64)
+	b := in.peek(512)
 	if in.raw.err != nil {
 		return systemError(in.name, in.raw.err)
 	}
-	b = in.buffered()
-	return unknown(in.name, b[:min(len(b), maxSniff)])
+	return unknown(in.name, b)
 }
 
 func (in *input) empty() error {

@@ -27,7 +27,6 @@ type pcap struct {
 	head   int    // bytes of a packet header
 	order  lengthOrder
 	link   LinkType
-	num    int
 	used   int // bytes of the window that the last record was made of
 	ended  bool
 	packet Packet
@@ -134,11 +133,11 @@ func (p *pcap) Next() (Record, error) {
 		if len(b) < size {
 			return p.end(len(b))
 		}
-		p.num++
+		p.in.frames++
 		p.used = size
 		p.packet = Packet{Link: p.link, Length: int(max(original, captured)), Data: b[p.head:]}
 		at := time.Unix(int64(sec), int64(frac)*int64(p.unit)).UTC()
-		return Record{Num: p.num, Time: at, Packet: &p.packet}, nil
+		return Record{Num: p.in.frames, Time: at, Packet: &p.packet}, nil
 	}
 }
 
@@ -153,7 +152,6 @@ func (p *pcap) joined() bool {
 	if h = p.in.peek(pcapHeader); len(h) < pcapHeader {
 		return false
 	}
-	p.in.frames = p.num
 	p.in.warn("pcap/joined", 0, "another pcap header at offset %d: files were joined with cat", p.in.offset())
 	p.header(h)
 	p.in.skip(pcapHeader)
@@ -163,7 +161,6 @@ func (p *pcap) joined() bool {
 // end is the end of the file, perhaps within a packet.
 func (p *pcap) end(left int) (Record, error) {
 	if left > 0 && !p.ended {
-		p.in.frames = p.num
 		p.in.lost("pcap/cut-packet", left, "the last packet, at offset %d, is cut short: its %d bytes are left out", p.in.offset(), left)
 	}
 	p.ended = true
@@ -174,7 +171,6 @@ func (p *pcap) end(left int) (Record, error) {
 // length there is no way to find the next.
 func (p *pcap) bad(length uint32) (Record, error) {
 	if !p.ended {
-		p.in.frames = p.num
 		p.in.lost("pcap/bad-record", 0, "damaged at offset %d: a packet of %d bytes; the rest of the file is left out", p.in.offset(), length)
 	}
 	p.ended = true

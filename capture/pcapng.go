@@ -40,8 +40,7 @@ type pcapng struct {
 	in         *input
 	swap       bool // the section is big-endian
 	interfaces []iface
-	base       int // interfaces of earlier sections
-	num        int
+	base       int       // interfaces of earlier sections
 	last       time.Time // of the last packet, for those that have none
 	used       int       // bytes of the window that the last record was made of
 	ended      bool
@@ -196,7 +195,6 @@ func (p *pcapng) tooBig(kind uint32, size int64) {
 	n := p.in.discard(size)
 	if n < size {
 		p.ended = true
-		p.in.frames = p.num
 		p.in.lost("pcapng/cut-block", int(n), "block at offset %d claims %d bytes and the file has %d more, left out", at, size, n)
 		return
 	}
@@ -207,7 +205,6 @@ func (p *pcapng) tooBig(kind uint32, size int64) {
 func (p *pcapng) cut(left int) {
 	p.ended = true
 	if left > 0 {
-		p.in.frames = p.num
 		p.in.lost("pcapng/cut-block", left, "the last block, at offset %d, is cut short: its %d bytes are left out", p.in.offset(), left)
 	}
 }
@@ -215,12 +212,10 @@ func (p *pcapng) cut(left int) {
 // stop ends the reading where the next block cannot be found.
 func (p *pcapng) stop(text string, args ...any) {
 	p.ended = true
-	p.in.frames = p.num
 	p.in.lost("pcapng/bad-block", 0, "pcapng "+text+"; the rest of the file is left out", args...)
 }
 
 func (p *pcapng) warn(code string, n int, text string, args ...any) {
-	p.in.frames = p.num
 	p.in.warn(code, n, "pcapng "+text, args...)
 }
 
@@ -378,11 +373,11 @@ func (p *pcapng) obsolete(b []byte) (Record, bool) {
 }
 
 func (p *pcapng) deliver(id int, at time.Time, original uint32, data []byte) Record {
-	p.num++
+	p.in.frames++
 	p.last = at
 	i := &p.interfaces[id]
 	p.packet = Packet{Link: i.link, Interface: p.base + id, Length: max(int(original), len(data)), Data: data}
-	return Record{Num: p.num, Time: at, Packet: &p.packet}
+	return Record{Num: p.in.frames, Time: at, Packet: &p.packet}
 }
 
 // dropped returns the loss that a packet tells of, and the packet next.
@@ -427,13 +422,13 @@ func (p *pcapng) statistics(b []byte) (Record, bool) {
 	i.told = 0
 	switch {
 	case p.loss.Packets > 0 && p.next.Packets > 0:
-		p.pending = Record{Num: p.num, Time: at, Loss: &p.next}
+		p.pending = Record{Num: p.in.frames, Time: at, Loss: &p.next}
 	case p.next.Packets > 0:
 		p.loss = p.next
 	case p.loss.Packets == 0:
 		return Record{}, false
 	}
-	return Record{Num: p.num, Time: at, Loss: &p.loss}, true
+	return Record{Num: p.in.frames, Time: at, Loss: &p.loss}, true
 }
 
 // grown returns by how much a running total grew and has not been told. A total
@@ -465,7 +460,7 @@ func (p *pcapng) secrets(b []byte) (Record, bool) {
 		return Record{}, false
 	}
 	p.secret = Secret{Lines: b[8 : 8+n : 8+n]}
-	return Record{Num: p.num, Time: p.last, Secret: &p.secret}, true
+	return Record{Num: p.in.frames, Time: p.last, Secret: &p.secret}, true
 }
 
 // short says that a block is too short for what it must hold.

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"unicode/utf16"
@@ -16,31 +17,91 @@ import (
 const maxZstdWindow = 128 << 20
 
 func unpackGzip(in *input) error {
-	r, err := gzip.NewReader(in.window)
-	if err != nil {
+	m := &members{in: in, packed: newPacked(in.window)}
+	var err error
+	if m.z, err = gzip.NewReader(m.packed); err != nil {
 		return in.unpackError("gzip", err)
 	}
-	in.unwrap("gzip", r)
-	return nil
-}
-
-func unpackZstd(in *input) error {
-	r, err := zstd.NewReader(in.window, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxZstdWindow))
-	if err != nil {
-		return in.unpackError("zstd", err)
-	}
-	in.unwrap("zstd", r)
+	m.z.Multistream(false)
+	in.unwrap("gzip", m, m.packed.offset)
 	return nil
 }
 
 func unpackZlib(in *input) error {
-	r, err := zlib.NewReader(in.window)
+	p := newPacked(in.window)
+	r, err := zlib.NewReader(p)
 	if err != nil {
 		return in.unpackError("zlib", err)
 	}
-	in.unwrap("zlib", r)
+	in.unwrap("zlib", r, p.offset)
 	return nil
+}
+
+func unpackZstd(in *input) error {
+	w := in.window
+	r, err := zstd.NewReader(w, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxZstdWindow))
+	if err != nil {
+		return in.unpackError("zstd", err)
+	}
+	in.unwrap("zstd", r, w.offset)
+	return nil
+}
+
+// packed are compressed data, from which a decompressor takes single bytes.
+type packed struct {
+	*bufio.Reader
+	w *window
+}
+
+func newPacked(w *window) *packed { return &packed{bufio.NewReader(w), w} }
+
+// offset is the place of the next byte that was not taken.
+func (p *packed) offset() int64 { return p.w.offset() - int64(p.Buffered()) }
+
+// members reads the members of a gzip file one after the other (RFC 1952,
+// section 2.2), and tells one that is cut from something else that follows.
+type members struct {
+	in     *input
+	packed *packed
+	z      *gzip.Reader
+}
+
+func (m *members) Read(p []byte) (int, error) {
+	for {
+		n, err := m.z.Read(p)
+		if err != io.EOF {
+			return n, err
+		}
+		if n > 0 {
+			return n, nil // the end is told again
+		}
+		next, _ := m.packed.Peek(2)
+		if string(next) != "\x1f\x8b"[:len(next)] {
+			m.trailing()
+			return 0, io.EOF
+		}
+		if err := m.z.Reset(m.packed); err != nil {
+			return 0, err
+		}
+		m.z.Multistream(false)
+	}
+}
+
+// trailing warns of what follows the last member, if it is not the zeros with
+// which tapes and block devices are filled up.
+func (m *members) trailing() {
+	for {
+		at := m.packed.offset()
+		c, err := m.packed.ReadByte()
+		if err != nil {
+			return
+		}
+		if c != 0 {
+			m.in.later("gzip/trailing", "something that is not gzip follows the data at byte %d, ignored", at)
+			return
+		}
+	}
 }
 
 func unpackUTF16(in *input) error {
@@ -48,9 +109,10 @@ func unpackUTF16(in *input) error {
 	return nil
 }
 
-// unwrap lets the input be read from what r makes of it.
-func (in *input) unwrap(kind string, r io.Reader) {
-	in.window = newWindow(&unpacked{r: r, kind: kind, in: in})
+// unwrap lets the input be read from what r makes of it; offset tells how far r
+// has read.
+func (in *input) unwrap(kind string, r io.Reader, offset func() int64) {
+	in.window = newWindow(&unpacked{in: in, kind: kind, r: r, offset: offset})
 }
 
 func (in *input) unpackError(kind string, err error) error {
@@ -63,10 +125,11 @@ func (in *input) unpackError(kind string, err error) error {
 // unpacked is decompressed data. Damage ends it like the end of the file, and
 // is said.
 type unpacked struct {
-	r    io.Reader
-	kind string
-	in   *input
-	n    int64
+	in     *input
+	kind   string
+	r      io.Reader
+	offset func() int64
+	n      int64 // bytes that came out
 }
 
 func (u *unpacked) Read(p []byte) (int, error) {
@@ -75,14 +138,10 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF || u.in.raw.err != nil {
 		return n, err
 	}
-	done := u.in.raw.n.Load()
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		u.in.lost(u.kind+"/truncated", 0, "the %s data end too early, after %d bytes (%d decompressed)", u.kind, done, u.n)
-	case errors.Is(err, gzip.ErrHeader) && u.n > 0:
-		u.in.warn(u.kind+"/trailing", 0, "something that is not %s follows the data near byte %d, ignored", u.kind, done)
-	default:
-		u.in.lost(u.kind+"/damaged", 0, "damaged %s data near byte %d (%d decompressed): %s", u.kind, done, u.n, unpackProblem(err))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		u.in.damage = u.in.later(u.kind+"/truncated", "the %s data end too early, at byte %d (%d decompressed)", u.kind, u.offset(), u.n)
+	} else {
+		u.in.damage = u.in.later(u.kind+"/damaged", "damaged %s data at byte %d (%d decompressed): %s", u.kind, u.offset(), u.n, unpackProblem(err))
 	}
 	return n, io.EOF
 }

@@ -38,7 +38,7 @@ func unpackZip(in *input) error {
 	if err != nil {
 		return refuse("the HAR in this zip archive is encrypted or compressed in an unusual way", "unpack it first, then name the .har file")
 	}
-	in.unwrap("zip", r)
+	in.unwrap("zip", r, in.offset)
 	in.attached = attachments(archive)
 	return nil
 }
