@@ -64,7 +64,7 @@ func advice(c *hop.Case, a *hop.Attempt, id cause.ID) (fix, verify string) {
 		v.Gateway = "https://" + v.Gateway
 	}
 	for _, k := range c.Call.Asked.Creds {
-		if a.Cred != nil && k.Hash == a.Cred.Hash && !c.GatewayKeys[k.Hash] {
+		if a.Cred != nil && k.Hash == a.Cred.Hash && !c.GatewayKeys[k.Hash] || id == cause.AliasMismatch && strings.HasPrefix(k.Header, "x-mcp-") {
 			v.Header = k.Header
 		}
 	}

@@ -116,6 +116,7 @@ func (l *Linker) alias(d *demand) {
 
 // learn votes on where the one server in a demand's scope is reached.
 func (l *Linker) learn(d *demand) {
+	l.learnPrefixes(d)
 	if d.learned || len(d.names) != 1 || d.kind == "" && d.call.Method != "initialize" {
 		return
 	}
@@ -176,6 +177,25 @@ func (l *Linker) learn(d *demand) {
 	}
 	n.decide()
 	l.changed = l.changed || !was && n.known()
+}
+
+// learnPrefixes takes the names that a list's tools bear for those of the
+// servers that have these tools, where several servers are in scope.
+func (l *Linker) learnPrefixes(d *demand) {
+	tools, n := answer(d.call)
+	if d.learned || n <= 0 || len(d.names) < 2 {
+		return
+	}
+	d.learned = true
+	for _, s := range d.window {
+		for _, nm := range d.names {
+			if k := d.srv.name(nm); s.Outcome == OK && !k.known() && len(k.votes) < 256 && prefixed(tools, s.Tools, nm) {
+				k.votes[s.end] += 2*sure + 2
+				k.decide()
+				l.changed = l.changed || k.known()
+			}
+		}
+	}
 }
 
 // alone reports whether no other demand could have caused these attempts.
@@ -239,6 +259,7 @@ func (l *Linker) makeCase(d *demand, got []*supply) *Case {
 			c.Confidence = a.Confidence
 		}
 	}
+	c.nameLast()
 	if len(c.Outcomes) > 0 {
 		c.Confidence = Proved
 	}
@@ -247,6 +268,30 @@ func (l *Linker) makeCase(d *demand, got []*supply) *Case {
 	}
 	l.visibility(d, c)
 	return c
+}
+
+// nameLast names the one endpoint whose name is not known by the one name in
+// scope that has no endpoint.
+func (c *Case) nameLast() {
+	left := slices.Clone(c.Servers)
+	var nameless []*Attempt
+	for _, a := range c.Attempts {
+		if a.Server == "" {
+			nameless = append(nameless, a)
+		}
+		left = slices.DeleteFunc(left, func(n string) bool { return n == a.Server })
+	}
+	if len(left) != 1 || len(nameless) == 0 {
+		return
+	}
+	for _, a := range nameless {
+		if a.Address != nameless[0].Address {
+			return
+		}
+	}
+	for _, a := range nameless {
+		a.Server = left[0]
+	}
 }
 
 func weaker(a, b Confidence) bool {
