@@ -301,7 +301,7 @@ func (t *Table) late(f *flow, side int, s *inet.Segment) {
 	case !x.is(known) && !y.is(known): // nothing but a RST was seen before
 		t.reuse(f, side, s)
 	case s.Flags&SYN != 0:
-		again := x.is(known) && x.isn == s.Seq || s.Flags&ACK != 0 && y.is(known) && s.Ack == y.isn+1
+		again := x.is(known) && x.isn == s.Seq || x.is(synSeen) && s.Flags&ACK != 0 && s.Ack == y.isn+1
 		if !again {
 			t.reuse(f, side, s)
 		}
@@ -517,6 +517,9 @@ func (t *Table) shut(f *flow, side int, at decode.Mark) {
 
 // finish ends what is left of a connection.
 func (t *Table) finish(f *flow, why decode.End, at decode.Mark) {
+	if w := f.wait; w != nil && w.hasReset {
+		why, at = decode.Reset, w.reset.at
+	}
 	t.flush(f)
 	if f.list == closed { // the last FIN was among what was held
 		return

@@ -269,13 +269,23 @@ func (t *Table) overdue(f *flow) bool {
 // culprit returns the side whose hole a side waits for: its own, or the other
 // one's when it only acknowledges too much.
 func (t *Table) culprit(f *flow, side int) int {
-	q := f.wait.held[side]
-	if len(q) > 0 && f.half[side].is(known) && int32(q[0].seq-f.half[side].next) <= 0 && f.misses(side^1) {
-		if o := f.wait.held[side^1]; len(o) == 0 || int32(o[0].seq-f.half[side^1].next) > 0 {
-			return side ^ 1
-		}
+	if f.ripe(side) && f.misses(side^1) && !f.ripe(side^1) {
+		return side ^ 1
 	}
 	return side
+}
+
+// ripe reports whether what a side waits with is in order, so that only what
+// it acknowledges keeps it.
+func (f *flow) ripe(side int) bool {
+	x, q := &f.half[side], f.wait.held[side]
+	switch {
+	case !x.is(known):
+		return false
+	case len(q) > 0:
+		return int32(q[0].seq-x.next) <= 0
+	}
+	return x.bits&(finKnown|ended) == finKnown && int32(x.fin-x.next) <= 0
 }
 
 // drain delivers what is in order, and no answer before what it acknowledges.
@@ -453,11 +463,11 @@ func (t *Table) fit() {
 	for t.buffered > t.lim.Buffered {
 		f := t.waits.oldest()
 		t.note(decode.Note{Code: "limit/buffered", At: t.at, Flow: f.first, N: 1, Text: "holes given up: too much is held over all connections"})
-		reset, at := f.wait.hasReset, f.wait.reset.at
-		t.flush(f)
-		if reset && f.list != closed {
-			t.finish(f, decode.Reset, at)
+		if f.wait.hasReset {
+			t.finish(f, decode.Reset, f.wait.reset.at)
+			continue
 		}
+		t.flush(f)
 		if f.list != closed {
 			f.fast()
 		}
