@@ -34,7 +34,10 @@ type body struct {
 	holed   bool
 	state   BodyState
 	buf     []byte
-	charged int // bytes of it that Decoder.held counts
+	charged int              // bytes of it that Decoder.held counts
+	content *httpmsg.Content // nil: no coding to undo
+	sink    func(p []byte)   // takes what content gives
+	at      decode.Mark      // of what is being written
 	events  *sse.Decoder
 	emit    func(sse.Event)
 }
@@ -57,11 +60,35 @@ func (b *body) addCoding(v []byte) {
 	b.coding += string(v[:min(len(v), 256)])
 }
 
-// readable gives up a body whose content coding cannot be undone.
-func (b *body) readable() {
-	if b.mode != ignore && !b.decoded && b.coding != "" && b.coding != "identity" {
-		b.mode, b.state.Unkept = ignore, true
+// undo prepares for the content coding of a body that is to be looked at.
+func (d *Decoder) undo(o *open, b *body) {
+	if b.coding == "" || b.decoded || b.mode == ignore {
+		return
 	}
+	if b.mode == probe && o.x.Kind == Other {
+		// A coder's window for each page of a site is too much for what its
+		// type says as well.
+		b.state.HTML = b.media == "text/html"
+		b.mode, b.state.Unkept = ignore, true
+		return
+	}
+	c, ok := httpmsg.NewContent(b.coding, d.lim)
+	if !ok {
+		d.uncoded(o, b, c.Err())
+		return
+	}
+	b.content = c
+	b.sink = func(p []byte) {
+		if b.mode != ignore {
+			d.content(o, b, b.at, p)
+		}
+	}
+}
+
+// uncoded gives up a body whose coding cannot be undone.
+func (d *Decoder) uncoded(o *open, b *body, code string) {
+	d.noteFor(o, decode.Note{Code: code, At: b.at, Text: "the content coding of a body cannot be undone; it is not looked at"})
+	d.giveUp(b)
 }
 
 func isJSON(media string) bool {
@@ -74,7 +101,15 @@ func (d *Decoder) write(o *open, b *body, at decode.Mark, p []byte) {
 	if b.mode == ignore {
 		return
 	}
-	d.content(o, b, at, p)
+	if b.content == nil {
+		d.content(o, b, at, p)
+		return
+	}
+	b.at = at
+	b.content.Write(p, b.sink)
+	if b.mode != ignore && b.content.Err() != "" {
+		d.uncoded(o, b, b.content.Err())
+	}
 }
 
 // content takes bytes of a body whose coding is undone.
@@ -138,7 +173,12 @@ func (d *Decoder) drop(b *body) {
 		d.free = append(d.free, b.buf[:0])
 	}
 	d.held -= b.charged
-	b.buf, b.charged, b.events = nil, 0, nil
+	b.content.Close()
+	if b.events != nil && len(d.streams) < 32 {
+		b.events.Reset()
+		d.streams = append(d.streams, b.events)
+	}
+	b.buf, b.charged, b.events, b.content = nil, 0, nil, nil
 }
 
 // giveUp stops looking at a body.
@@ -150,10 +190,10 @@ func (d *Decoder) giveUp(b *body) {
 // hole says that bytes of a body are missing.
 func (d *Decoder) hole(o *open, b *body, at decode.Mark) {
 	o.x.Hole, b.holed = true, true
-	switch b.mode {
-	case stream:
+	switch {
+	case b.mode == stream && b.content == nil:
 		b.events.Gap(at)
-	case probe, peek, keep:
+	case b.mode != ignore:
 		b.judge()
 		d.giveUp(b)
 	}
@@ -161,6 +201,7 @@ func (d *Decoder) hole(o *open, b *body, at decode.Mark) {
 
 // finishBody ends a body that came whole.
 func (d *Decoder) finishBody(o *open, b *body, at decode.Mark) {
+	d.endContent(o, b, at)
 	if b.mode == stream {
 		d.endStream(o, b, at)
 		return
@@ -171,6 +212,7 @@ func (d *Decoder) finishBody(o *open, b *body, at decode.Mark) {
 
 // cutBody ends a body that is not whole: what was kept says nothing.
 func (d *Decoder) cutBody(o *open, b *body, at decode.Mark) {
+	d.endContent(o, b, at)
 	if b.mode == stream {
 		d.endStream(o, b, at)
 		return
@@ -180,6 +222,30 @@ func (d *Decoder) cutBody(o *open, b *body, at decode.Mark) {
 		b.mode = ignore
 		d.drop(b)
 	}
+}
+
+// endContent takes what a coder still held.
+func (d *Decoder) endContent(o *open, b *body, at decode.Mark) {
+	if b.content == nil || b.mode == ignore {
+		return
+	}
+	c := b.content
+	b.at = at
+	c.End(b.sink)
+	if b.mode != ignore && c.Err() != "" {
+		d.uncoded(o, b, c.Err())
+	}
+}
+
+// newStream returns a decoder of event streams, one that was used before where
+// there is one.
+func (d *Decoder) newStream() *sse.Decoder {
+	if n := len(d.streams); n > 0 {
+		s := d.streams[n-1]
+		d.streams = d.streams[:n-1]
+		return s
+	}
+	return &sse.Decoder{Limits: d.lim}
 }
 
 func (d *Decoder) endStream(o *open, b *body, at decode.Mark) {

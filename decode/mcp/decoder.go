@@ -37,10 +37,11 @@ type Decoder struct {
 	note func(decode.Note)
 
 	open        map[httpmsg.ID]*open
-	flows       map[int]*open // by flow: its open exchanges, linked
-	first, last *open         // all, oldest first
-	held        int           // bytes of bodies and streams
-	free        [][]byte      // buffers of bodies to use again
+	flows       map[int]*open  // by flow: its open exchanges, linked
+	first, last *open          // all, oldest first
+	held        int            // bytes of bodies and streams
+	free        [][]byte       // buffers of bodies to use again
+	streams     []*sse.Decoder // decoders of streams to use again
 	spare       []*open
 
 	rpc     jsonrpc.Parser
@@ -329,7 +330,8 @@ func (d *Decoder) askHead(o *open, e *httpmsg.Event) {
 	}
 	x.Kind = o.kindOf()
 	o.req.mode = requestMode(x.Method, o.req.media)
-	o.req.readable()
+	o.req.at = e.At
+	d.undo(o, &o.req)
 }
 
 // requestMode says what to do with the body of a request.
@@ -383,9 +385,11 @@ func (d *Decoder) answerHead(o *open, e *httpmsg.Event) {
 	o.resp.decoded = e.Decoded
 	d.responseHead(o, e.Header)
 	o.resp.mode = o.responseMode()
-	o.resp.readable()
+	o.resp.at = e.At
+	d.undo(o, &o.resp)
 	if o.resp.mode == stream {
-		o.resp.events = &sse.Decoder{Limits: d.lim, Note: func(n decode.Note) { d.noteFor(o, n) }}
+		o.resp.events = d.newStream()
+		o.resp.events.Note = func(n decode.Note) { d.noteFor(o, n) }
 		o.resp.emit = func(e sse.Event) { d.streamed(o, e) }
 	}
 }

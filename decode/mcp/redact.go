@@ -55,7 +55,7 @@ func parseTarget(s string) target {
 	s, _, _ = strings.Cut(s, "#")
 	path, query, _ := strings.Cut(s, "?")
 	if scheme, rest, ok := strings.Cut(path, "://"); ok && !strings.ContainsAny(scheme, "/") {
-		authority, p, found := cutBefore(rest, '/')
+		authority, p, found := cutBefore(unslash(rest), '/')
 		t.origin, path = clean(scheme, 16)+"://"+cleanHost(authority), p
 		if !found {
 			path = ""
@@ -104,6 +104,21 @@ func (t *target) add(pair string) {
 		t.query += "&"
 	}
 	t.query += shown
+}
+
+// unslash removes userinfo that holds a slash, which ends an authority (RFC
+// 3986 section 3.2): a password that nobody escaped. What stands behind a
+// colon and is no port is one.
+func unslash(rest string) string {
+	authority, path, _ := cutBefore(rest, '/')
+	_, port, ok := strings.Cut(authority, ":")
+	if !ok || strings.Contains(authority, "@") || strings.Trim(port, "0123456789") == "" || authority[0] == '[' {
+		return rest
+	}
+	if i := strings.LastIndexByte(path, '@'); i >= 0 {
+		return path[i+1:]
+	}
+	return rest
 }
 
 func cutBefore(s string, c byte) (before, after string, found bool) {
@@ -157,10 +172,13 @@ func cleanPath(p string) string {
 	return printable(b.String())
 }
 
-// cleanID keeps identifiers such as a server's 32 hex digits, which would
-// otherwise look like secrets.
+// cleanID keeps identifiers such as a server's 32 hex digits or a UUID, which
+// would otherwise look like secrets.
 func cleanID(s string) string {
-	if len(s) > 64 || strings.HasPrefix(s, "sk-") || strings.HasPrefix(s, "eyJ") {
+	if len(s) > 36 {
+		return clean(s, 64)
+	}
+	if strings.HasPrefix(s, "sk-") || strings.HasPrefix(s, "eyJ") {
 		return Redacted
 	}
 	for i := 0; i < len(s); i++ {
@@ -362,48 +380,63 @@ func looksSecret(w string) bool {
 	if len(w) < 16 {
 		return false
 	}
-	hex, run := true, 0
-	digits, letters, turns, last := 0, 0, 0, byte(0)
+	hex := true
+	var run, all mix
 	for i := 0; i < len(w); i++ {
-		c := w[i]
-		if !isHex(c) && c != '-' {
+		if !isHex(w[i]) && w[i] != '-' {
 			hex = false
 		}
-		k := classOf(c)
-		switch k {
-		case 'd':
-			digits++
-		case 'l', 'u':
-			letters++
-		case 0:
-			if run = max(run, 0); secretRun(digits, letters, turns) {
-				return true
-			}
-			digits, letters, turns, last = 0, 0, 0, 0
+		if k := classOf(w[i]); k != 0 {
+			run.add(k)
 			continue
 		}
-		if last != 0 && k != last {
-			turns++
+		if run.secret() {
+			return true
 		}
-		last = k
+		all.join(run)
+		run = mix{}
 	}
-	if hex && len(w) >= 32 {
-		return true
-	}
-	return secretRun(digits, letters, turns)
+	all.join(run)
+	return hex && len(w) >= 32 || run.secret() || all.digits >= 3 && all.letters+all.digits >= 24 && all.turns*10 >= 3*(all.letters+all.digits)
 }
 
-// secretRun judges one run of letters and digits by how mixed it is: names
-// change class at word borders, random text every other letter.
-func secretRun(digits, letters, turns int) bool {
-	n := digits + letters
+// A mix counts the letters and digits of a run, and how often it turns from
+// small letters to capitals to digits.
+type mix struct {
+	digits, letters, turns int
+	last                   byte
+}
+
+func (m *mix) add(k byte) {
+	if k == 'd' {
+		m.digits++
+	} else {
+		m.letters++
+	}
+	if m.last != 0 && k != m.last {
+		m.turns++
+	}
+	m.last = k
+}
+
+// join adds another run; what parts them is no turn.
+func (m *mix) join(o mix) {
+	m.digits += o.digits
+	m.letters += o.letters
+	m.turns += o.turns
+}
+
+// secret judges one run by how mixed it is: names turn at word borders, random
+// text at every other letter.
+func (m *mix) secret() bool {
+	n := m.digits + m.letters
 	switch {
 	case n >= 40:
-		return digits > 0 && turns >= 4 || turns*4 >= n
+		return m.digits > 0 && m.turns >= 4 || m.turns*4 >= n
 	case n >= 24:
-		return digits >= 2 && letters >= 2 && turns >= 4 || turns*5 >= n*2
+		return m.digits >= 2 && m.letters >= 2 && m.turns >= 4 || m.turns*5 >= n*2
 	case n >= 16:
-		return digits >= 3 && letters >= 3 && turns >= 5
+		return m.digits >= 3 && m.letters >= 3 && m.turns >= 5
 	}
 	return false
 }

@@ -66,9 +66,13 @@ func readFault(r *REST, root gjson.Result) {
 	root.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "error", "detail":
+			if v.Type == gjson.String && k.Str == "detail" {
+				message = first(message, v.Str)
+				break
+			}
 			c, m := fault(v)
 			code, message = first(code, c), first(message, m)
-		case "message", "details":
+		case "message", "details", "error_description":
 			if v.Type == gjson.String {
 				message = first(message, v.Str)
 			}

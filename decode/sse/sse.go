@@ -367,5 +367,15 @@ func (d *Decoder) End(at decode.Mark, emit func(Event)) {
 		e.Cut = true
 		emit(e)
 	}
-	*d = Decoder{Limits: d.Limits, Comments: d.Comments, Note: d.Note}
+	d.Reset()
+}
+
+// Reset forgets the stream: what is written next is another one.
+func (d *Decoder) Reset() {
+	d.clear()
+	if cap(d.line) > 64<<10 {
+		d.line = nil
+	}
+	d.line, d.id, d.last = d.line[:0], d.id[:0], d.last[:0]
+	d.bom, d.afterCR, d.long, d.lost = 0, false, false, false
 }
