@@ -82,6 +82,8 @@ func (d *Decoder) requestHead(o *open, h httpmsg.Header) {
 	for _, f := range h {
 		name := lower(buf[:], f.Name)
 		switch string(name) {
+		case "host", "connection", "accept-encoding", "content-length", "accept-language", "cache-control":
+			// Ordinary and of no interest: saves looking them up.
 		case "accept":
 			x.Accept = d.text(f.Value, 200)
 		case "user-agent":
@@ -134,6 +136,8 @@ func (d *Decoder) responseHead(o *open, h httpmsg.Header) {
 	for _, f := range h {
 		name := lower(buf[:], f.Name)
 		switch string(name) {
+		case "date", "connection", "content-length", "cache-control", "transfer-encoding", "vary":
+			// As above.
 		case "content-type":
 			o.resp.ctype(f.Value)
 			x.ContentType = d.text([]byte(o.resp.media), 100)

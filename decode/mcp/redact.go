@@ -186,7 +186,7 @@ func cleanID(s string) string {
 			return clean(s, 64)
 		}
 	}
-	return s
+	return strings.Clone(s)
 }
 
 // clean makes a text safe to print: words that look like secrets, credentials
@@ -200,7 +200,8 @@ func clean(s string, n int) string {
 		s = s[:most]
 	}
 	if !suspicious(s) {
-		return cut(printable(s), n)
+		// A copy, so that a short text does not keep a large body alive.
+		return strings.Clone(cut(printable(s), n))
 	}
 	var b strings.Builder
 	hide := 0 // words still to hide
@@ -225,35 +226,33 @@ func clean(s string, n int) string {
 	return cut(printable(b.String()), n)
 }
 
-// suspicious reports whether s needs a closer look: ordinary names and
-// sentences do not.
+// suspicious reports whether s needs a closer look: short names do not, and
+// sentences that speak of no credential.
 func suspicious(s string) bool {
-	run := 0
+	run, blank := 0, false
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '@' || c == '=' || c == ':' || c >= 0x80:
 			return true
-		case c == ' ':
-			run = 0
+		case c <= ' ' || c == '"' || c == '\'' || c == ',' || c == '(':
+			run, blank = 0, true
 		default:
 			run++
-			if run >= 16 || (c == '-' || c == '_') && run <= 8 && prefixed(s[i+1-run:]) {
+			if run >= 16 || (c == '-' || c == '_' || c == '.') && run <= 8 && prefixed(s[i+1-run:]) {
 				return true
 			}
 		}
 	}
+	if !blank {
+		return prefixed(s) || strings.HasPrefix(s, "eyJ")
+	}
 	low := strings.ToLower(s)
-	for w := range schemes {
+	for _, w := range secretWords {
 		if strings.Contains(low, w) {
 			return true
 		}
 	}
-	for _, w := range secretNames {
-		if strings.Contains(low, w) {
-			return true
-		}
-	}
-	return strings.Contains(s, "eyJ")
+	return false
 }
 
 // wordLen is the length of the word at the start of s, 0 at a separator.
@@ -327,6 +326,10 @@ var secretNames = []string{
 	"token", "secret", "password", "passwd", "pwd", "api_key", "apikey", "api-key", "api key", "authorization", "assertion",
 	"credential", "cookie", "session", "code", "signature", "private", "key",
 }
+
+// secretWords are the words in whose company secrets stand: schemes, parts of
+// names, and the public beginnings of some.
+var secretWords = append([]string{"bearer", "basic", "dpop", "apikey", "digest", "negotiate", "eyj", "aiza", "akia", "asia"}, secretNames...)
 
 func secretName(s string) bool {
 	s = strings.ToLower(s)

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 
@@ -38,7 +39,8 @@ func (d *Decoder) result(m *jsonrpc.Message) *digest {
 	if len(d.digests) >= 64 {
 		clear(d.digests)
 	}
-	g := d.digest(gjson.ParseBytes(m.Result))
+	// m.Result never changes, so it may be looked at as a string.
+	g := d.digest(gjson.Parse(unsafe.String(unsafe.SliceData(m.Result), len(m.Result))))
 	d.digests[&m.Result[0]] = g
 	return g
 }
