@@ -1,5 +1,5 @@
-// Package capture reads records from capture files: pcap, pcapng (each also
-// gzip- or zstd-compressed) and HAR, from files and pipes.
+// Package capture reads records from capture files: pcap, pcapng and HAR, each
+// also compressed, from files and pipes, and merges several into one capture.
 //
 // It knows file formats and nothing of what the packets mean. The one trick:
 // a file is recognised by its content, never by its name, and everything that

@@ -51,10 +51,6 @@ var foreign = []struct{ name, magic, hint string }{
 	{"a PDF document", "%PDF", ""},
 	{"an ELF program", "\x7fELF", ""},
 	{"an SQLite database", "SQLite format 3\x00", ""},
-	{"a TLS key log", "CLIENT_RANDOM ", "name the capture, and give this file with --keylog"},
-	{"a TLS key log", "CLIENT_HANDSHAKE_TRAFFIC_SECRET ", "name the capture, and give this file with --keylog"},
-	{"a TLS key log", "SERVER_HANDSHAKE_TRAFFIC_SECRET ", "name the capture, and give this file with --keylog"},
-	{"a TLS key log", "# SSL/TLS secrets log", "name the capture, and give this file with --keylog"},
 	{"an HTML page", "<!DOCTYPE", ""},
 	{"an HTML page", "<!doctype", ""},
 	{"an HTML page", "<html", ""},
@@ -175,6 +171,9 @@ func unknown(name string, b []byte) *Error {
 	case isETL(b):
 		return &Error{Name: name, Text: "this is a Windows event trace (ETL), which is not read here",
 			Hint: "convert it with: etl2pcapng IN OUT.pcapng", Err: ErrUnsupported}
+	case bytes.Contains(b, []byte("CLIENT_RANDOM ")), bytes.Contains(b, []byte("_TRAFFIC_SECRET")):
+		return &Error{Name: name, Text: "this is a TLS key log, not a capture",
+			Hint: "name the capture, and give this file with --keylog", Err: ErrUnsupported}
 	case isMitmproxy(b):
 		return &Error{Name: name, Text: "this is a mitmproxy flow file, which is not read here",
 			Hint: "convert it with: mitmdump -nr IN --set hardump=OUT.har", Err: ErrUnsupported}

@@ -23,14 +23,15 @@ type har struct {
 	at   harLevel
 	ours bool // log.entries was seen
 
-	creator string
-	last    time.Time // of the last entry in the file, for one that has none
-	room    int       // bytes that the strings of the entry at hand may still take
-	scratch []byte    // an unquoted string
-	names   map[string]string
-	list    []Field // the fields at hand
-	unzoned bool    // a time without a zone was seen
-	queue   harQueue
+	creator  string
+	last     time.Time // of the last entry in the file, for one that has none
+	room     int       // bytes that the strings of the entry at hand may still take
+	scratch  []byte    // an unquoted string
+	names    map[string]string
+	list     []Field // the fields at hand
+	unpacked int64   // bytes of attached bodies
+	unzoned  bool    // a time without a zone was seen
+	queue    harQueue
 }
 
 // A harLevel says in which object of the document the decoder is.

@@ -425,25 +425,31 @@ func (h *har) recorded(b *harBody) *Body {
 // attachment reads a body from a file beside the HAR in its zip.
 func (h *har) attachment(b *harBody) *Body {
 	if h.in.attached == nil {
+		h.warn("har/no-attachment", "a body of entry %d stands in a file of its own, which is not read", h.in.frames)
 		return nil
 	}
-	r := h.in.attached(b.file)
+	r, size := h.in.attached(b.file)
 	if r == nil {
 		h.warn("har/no-attachment", "a body of entry %d is not in the archive", h.in.frames)
 		return nil
 	}
 	defer r.Close()
+	if h.unpacked > maxAttached {
+		h.warn("limit/har-attachments", "a body of entry %d is left out: the archive holds more than %d MiB of them", h.in.frames, maxAttached>>20)
+		return nil
+	}
 	data, err := io.ReadAll(io.LimitReader(r, int64(h.in.opt.MaxBody)))
+	h.unpacked += int64(len(data))
 	if err != nil {
 		h.warn("har/bad-attachment", "a body of entry %d cannot be read from the archive", h.in.frames)
 		return nil
 	}
-	rest, _ := io.Copy(io.Discard, io.LimitReader(r, maxSkippedAttachment))
-	return &Body{Data: data, MIME: b.mime, Lost: rest}
+	return &Body{Data: data, MIME: b.mime, Lost: max(size-int64(len(data)), 0)}
 }
 
-// What is read of an attached body only to say how much of it was left out.
-const maxSkippedAttachment = 64 << 20
+// What is unpacked of attached bodies in all: entries can name one file of zeros
+// a million times over.
+const maxAttached = 1 << 30
 
 // decodeBase64 decodes both alphabets, padded or not, over lines or not; ok is
 // false when something else was among it, at which it stops.

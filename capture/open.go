@@ -283,10 +283,10 @@ type input struct {
 	name     string // for messages
 	opt      Options
 	raw      *rawReader
-	file     *os.File // a regular file, else nil
-	size     int64    // of file
-	attached func(name string) io.ReadCloser
-	frames   int // the last frame's number, counted by the format
+	file     *os.File                                           // a regular file, else nil
+	size     int64                                              // of file
+	attached func(name string) (body io.ReadCloser, size int64) // nil but for a zip
+	frames   int                                                // the last frame's number, counted by the format
 	warnings []Warning
 	count    map[string]int
 	late     []Warning // to be given at the end of the file

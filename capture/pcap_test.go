@@ -1,6 +1,7 @@
 package capture_test
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -121,5 +122,26 @@ func TestPcapEmptyPacketOf2055(t *testing.T) {
 	p := newPcapFile(le, magicMicro).raw(time.Unix(magicMicro, 0), 0, 0, nil)
 	if s := tellBytes(p.bytes()); len(s.records) != 1 || s.warnings != nil {
 		t.Errorf("taken for a pcap header: %v %v", s, s.warnings)
+	}
+}
+
+// The reading of a packet allocates nothing.
+func TestNextAllocatesNothing(t *testing.T) {
+	p, ng := newPcapFile(le, magicMicro), newPcapngFile(le).iface(1, 0)
+	for i := range 2000 {
+		p.packet(at(0), make([]byte, i%1500))
+		ng.enhanced(0, micros(0), make([]byte, i%1500))
+	}
+	for kind, b := range map[string][]byte{"pcap": p.bytes(), "pcapng": ng.bytes()} {
+		f, err := capture.New("x", bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 500 { // until the buffer has its size
+			f.Next()
+		}
+		if n := testing.AllocsPerRun(1000, func() { f.Next() }); n != 0 {
+			t.Errorf("%s: %g allocations for a packet", kind, n)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"math"
 	"path"
 	"strings"
 )
@@ -66,23 +67,23 @@ func harOf(archive *zip.Reader) (har *zip.File, problem string) {
 	return har, ""
 }
 
-// attachments opens files of the archive by name. Nothing is written, and
+// attachments opens files of the archive by name and tells their size. Nothing is written, and
 // nothing outside the archive is read, whatever the names are.
-func attachments(archive *zip.Reader) func(string) io.ReadCloser {
+func attachments(archive *zip.Reader) func(string) (io.ReadCloser, int64) {
 	files := map[string]*zip.File{}
 	for _, f := range archive.File {
 		files[f.Name] = f
 	}
-	return func(name string) io.ReadCloser {
+	return func(name string) (io.ReadCloser, int64) {
 		f, ok := files[name]
 		if !ok {
-			return nil
+			return nil, 0
 		}
 		r, err := f.Open()
 		if err != nil {
-			return nil
+			return nil, 0
 		}
-		return r
+		return r, int64(min(f.UncompressedSize64, math.MaxInt32))
 	}
 }
 
