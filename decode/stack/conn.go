@@ -101,6 +101,9 @@ func (c *conn) Data(d decode.Dir, at decode.Mark, p []byte) {
 	case c.inner != nil:
 		c.inner.Data(d, at, p)
 	case !c.known:
+		if len(c.early) == 0 && c.speaksAtOnce(d, at, p) {
+			return
+		}
 		c.keep(early{dir: d, at: at, p: append([]byte{}, p...)})
 		if n := sniffBytes - len(c.first[d]); n > 0 {
 			c.first[d] = append(c.first[d], p[:min(n, len(p))]...)
@@ -123,6 +126,24 @@ func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
 func (c *conn) keep(e early) {
 	c.early = append(c.early, e)
 	c.size += len(e.p) + 64
+}
+
+// speaksAtOnce is sniff for the usual case: the first bytes tell, and nothing
+// has to be kept.
+func (c *conn) speaksAtOnce(d decode.Dir, at decode.Mark, p []byte) bool {
+	for i := range protocols {
+		switch protocols[i].sniff(d, p[:min(len(p), sniffBytes)]) {
+		case decode.Yes:
+			c.speak(&protocols[i], at)
+			if c.inner != nil {
+				c.inner.Data(d, at, p)
+			}
+			return true
+		case decode.More:
+			return false
+		}
+	}
+	return false
 }
 
 // sniff asks each protocol whether the connection is its. One that began
