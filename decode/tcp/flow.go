@@ -465,6 +465,12 @@ func (t *Table) tell(f *flow) {
 	if f.list != busy {
 		t.list(f, busy)
 	}
+	// A FIN that alone did not make it worth telling.
+	for side := range f.half {
+		if f.half[side].is(ended) && f.conn != nil {
+			f.conn.End(f.dir(side), t.at, decode.Fin)
+		}
+	}
 }
 
 // deliver hands on bytes, and the hole behind them that the snap length cut.
@@ -499,10 +505,10 @@ func (t *Table) hole(f *flow, side int, at decode.Mark, n int) {
 // shut ends one direction in order.
 func (t *Table) shut(f *flow, side int, at decode.Mark) {
 	x := &f.half[side]
-	x.next, x.bits = x.fin+1, x.bits|ended
 	if !f.mid {
 		t.tell(f)
 	}
+	x.next, x.bits = x.fin+1, x.bits|ended
 	if f.conn != nil {
 		f.conn.End(f.dir(side), at, decode.Fin)
 	}
