@@ -21,6 +21,8 @@ type server struct {
 	served   int  // attempts that its calls have
 
 	names map[string]*name
+	list  []string // those of them whose place is known, and how many there were
+	knew  int
 	hosts map[netip.Addr]bool // other addresses that its attempts come from
 	keys  map[string]bool     // hashes of its own keys
 }

@@ -67,6 +67,8 @@ type Linker struct {
 	gateways  []*server
 	changed   bool // a role or a name became known: held calls are worth another look
 	bounded   bool
+
+	sinceDemands int // demands judged since prune
 }
 
 type span struct{ from, to instant }
@@ -264,7 +266,11 @@ func (l *Linker) settle() {
 	}
 	l.due = append(l.due[:0], l.due[n:]...)
 	l.retry()
-	l.prune()
+	// Often enough that little is kept, seldom enough that it costs little.
+	if l.sinceDemands += n; l.sinceDemands > 16+(len(l.demands)+len(l.supplies))/8 {
+		l.sinceDemands = 0
+		l.prune()
+	}
 }
 
 // retry judges held calls again: what came since may tell.

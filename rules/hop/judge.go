@@ -121,8 +121,8 @@ func (l *Linker) learn(d *demand) {
 		return
 	}
 	n := d.srv.name(d.names[0])
-	if n.url != "" {
-		return
+	if n.url != "" || n.sure && slices.ContainsFunc(d.window, func(s *supply) bool { return same(s.end, n.home) }) {
+		return // nothing new
 	}
 	d.learned = true
 	was := n.known()
@@ -310,13 +310,23 @@ func display(names []string) []string {
 
 // known lists the names of a gateway's servers, without ids.
 func (s *server) known() []string {
-	var out []string
+	n := 0
+	for _, k := range s.names {
+		if k.known() {
+			n++
+		}
+	}
+	if n == s.knew {
+		return s.list
+	}
+	out := []string{}
 	for n, k := range s.names {
 		if !strings.HasPrefix(n, idPrefix) && (k.url != "" || k.known()) {
 			out = append(out, n)
 		}
 	}
 	slices.Sort(out)
+	s.knew, s.list = n, out
 	return out
 }
 
