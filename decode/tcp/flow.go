@@ -508,7 +508,7 @@ func (t *Table) shut(f *flow, side int, at decode.Mark) {
 	if !f.mid {
 		t.tell(f)
 	}
-	x.next, x.bits = x.fin+1, x.bits|ended
+	x.next, x.bits = x.fin+1, x.bits&^soft|ended
 	if f.conn != nil {
 		f.conn.End(f.dir(side), at, decode.Fin)
 	}
