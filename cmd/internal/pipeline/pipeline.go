@@ -12,7 +12,6 @@ package pipeline
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"io"
 
@@ -111,24 +110,22 @@ func decodeOne(d *stack.Decoder, r capture.Record) {
 // report alone cannot try guesses against the hashes.
 func key(r capture.Record) []byte {
 	h := sha256.New()
-	h.Write([]byte("mcp401 run key"))
+	write := func(parts ...string) {
+		for _, p := range parts {
+			io.WriteString(h, p+"\x00")
+		}
+	}
 	switch {
 	case r.Packet != nil:
-		h.Write(r.Packet.Data)
+		write("packet", string(r.Packet.Data))
 	case r.Entry != nil:
-		var b []byte
-		b, _ = r.Time.MarshalBinary()
-		h.Write(b)
-		for _, s := range [...]string{r.Entry.Method, r.Entry.URL, r.Entry.Server, r.Entry.Connection} {
-			h.Write([]byte(s))
+		e := r.Entry
+		write("entry", r.Time.UTC().String(), e.Method, e.URL, e.Server, e.Connection)
+		for _, f := range e.Request {
+			write(f.Name, f.Value)
 		}
-		for _, f := range r.Entry.Request {
-			h.Write([]byte(f.Name))
-			h.Write([]byte(f.Value))
-		}
-		binary.Write(h, binary.LittleEndian, int64(r.Entry.Took))
 	case r.Secret != nil:
-		h.Write(r.Secret.Lines)
+		write("secret", string(r.Secret.Lines))
 	}
 	return h.Sum(nil)
 }
