@@ -96,7 +96,7 @@ func (u Suite) Run(t *testing.T, pattern string) {
 }
 
 // Test tests a decoder on one script.
-func (u Suite) Test(t *testing.T, s *Script) {
+func (u Suite) Test(t testing.TB, s *Script) {
 	whole := u.play(s, s.Steps)
 	if got := whole.String(); got != s.Want {
 		t.Fatalf("told:\n%s\nwant:\n%s", got, s.Want)
@@ -112,7 +112,7 @@ func (u Suite) Test(t *testing.T, s *Script) {
 	u.holes(t, s, whole)
 }
 
-func (u Suite) update(t *testing.T, s *Script) {
+func (u Suite) update(t testing.TB, s *Script) {
 	s.Want = u.play(s, s.Steps).String()
 	i := slices.IndexFunc(s.parts, func(p part) bool { return p.name == "want" })
 	if i < 0 {
@@ -148,17 +148,21 @@ func (u Suite) play(s *Script, steps []Step) *Log {
 	return log
 }
 
-// check plays the steps and a cut of the capture behind them, and looks at what
-// is told then.
-func (u Suite) check(t *testing.T, how string, s *Script, steps []Step) *Log {
+// check plays the steps, cuts the capture behind them where a direction is
+// still open, and looks at what is told then.
+func (u Suite) check(t testing.TB, how string, s *Script, steps []Step) *Log {
 	t.Helper()
 	at := decode.Mark{Frame: 1, Time: Epoch}
 	if n := len(s.Steps); n > 0 {
 		at = next(s.Steps[n-1].At)
 	}
-	log := u.play(s, append(slices.Clip(steps),
-		Step{Kind: End, Dir: decode.ToServer, At: at, Why: decode.Cut},
-		Step{Kind: End, Dir: decode.ToClient, At: at, Why: decode.Cut}))
+	all := slices.Clone(steps)
+	for _, d := range []decode.Dir{decode.ToServer, decode.ToClient} {
+		if !slices.ContainsFunc(steps, func(st Step) bool { return st.Kind == End && st.Dir == d }) {
+			all = append(all, Step{Kind: End, Dir: d, At: at, Why: decode.Cut})
+		}
+	}
+	log := u.play(s, all)
 	if u.Check != nil {
 		if err := u.Check(log.Lines()); err != nil {
 			t.Fatalf("%s: %v\n%s", how, err, log)
@@ -168,7 +172,7 @@ func (u Suite) check(t *testing.T, how string, s *Script, steps []Step) *Log {
 }
 
 // cuts: the same is told however the bytes are cut.
-func (u Suite) cuts(t *testing.T, s *Script, whole *Log) {
+func (u Suite) cuts(t testing.TB, s *Script, whole *Log) {
 	same := func(how string, steps []Step) {
 		t.Helper()
 		if got := u.play(s, steps).String(); got != whole.String() {
@@ -187,7 +191,7 @@ func (u Suite) cuts(t *testing.T, s *Script, whole *Log) {
 }
 
 // interleavings: each direction tells the same in whatever order they come.
-func (u Suite) interleavings(t *testing.T, s *Script, whole *Log) {
+func (u Suite) interleavings(t testing.TB, s *Script, whole *Log) {
 	var dirs [2][]Step
 	ordinary := 0 // steps before an end that concerns both directions
 	for _, st := range s.Steps {
@@ -231,7 +235,7 @@ func (u Suite) interleavings(t *testing.T, s *Script, whole *Log) {
 }
 
 // garbage: what stands behind a conversation takes nothing back.
-func (u Suite) garbage(t *testing.T, s *Script) {
+func (u Suite) garbage(t testing.TB, s *Script) {
 	steps := slices.DeleteFunc(slices.Clone(s.Steps), func(st Step) bool { return st.Kind == End })
 	plain := u.play(s, steps)
 	for _, g := range []string{"\x00", "\r\n", "\xff\xfe\xfd garbage \n\n", "HTTP/1.1 200", strings.Repeat("\x16\x03\x01 GET ", 100)} {
@@ -248,7 +252,7 @@ func (u Suite) garbage(t *testing.T, s *Script) {
 }
 
 // ends: the connection may end at every byte.
-func (u Suite) ends(t *testing.T, s *Script, whole *Log) {
+func (u Suite) ends(t testing.TB, s *Script, whole *Log) {
 	for _, i := range positions(s.Steps) {
 		a, _ := split(s.Steps, i)
 		how := fmt.Sprintf("end at byte %d", i)
@@ -257,7 +261,7 @@ func (u Suite) ends(t *testing.T, s *Script, whole *Log) {
 }
 
 // holes: any byte, and any eight, may be missing.
-func (u Suite) holes(t *testing.T, s *Script, whole *Log) {
+func (u Suite) holes(t testing.TB, s *Script, whole *Log) {
 	for _, i := range positions(s.Steps) {
 		for _, size := range []int{1, 8} {
 			for _, known := range []bool{true, false} {
@@ -272,7 +276,7 @@ func (u Suite) holes(t *testing.T, s *Script, whole *Log) {
 
 // subset: the lines of a damaged conversation are lines of the whole one, in
 // their order.
-func (u Suite) subset(t *testing.T, how string, s *Script, got, whole *Log) {
+func (u Suite) subset(t testing.TB, how string, s *Script, got, whole *Log) {
 	t.Helper()
 	if _, ok := s.Options["ambiguous"]; ok {
 		return

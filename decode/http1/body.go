@@ -77,7 +77,7 @@ func (c *Conn) chunkExt(s *side, at decode.Mark, p []byte) []byte {
 	if i < 0 {
 		n = len(p)
 	}
-	if room := c.lim.Head - s.line; n > room {
+	if room := c.most.head - s.line; n > room {
 		return c.badChunk(s, at, p[max(room, 0):], "limit/head", "a chunk extension is too long")
 	}
 	s.line += n
@@ -119,7 +119,7 @@ func (c *Conn) trailer(s *side, at decode.Mark, p []byte) []byte {
 	if i >= 0 {
 		line = p[:i]
 	}
-	if room := c.lim.Head - s.line; len(line) > room {
+	if room := c.most.head - s.line; len(line) > room {
 		return c.badChunk(s, at, p[max(room, 0):], "limit/head", "trailer fields are too long")
 	}
 	s.line += len(line) + 1

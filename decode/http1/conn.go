@@ -108,7 +108,7 @@ const itemCost = 96
 // An Upgrade says what a connection turned into.
 type Upgrade struct {
 	ID       httpmsg.ID // of the exchange that did it. Later exchanges number on from here
-	Protocol string     // lower-case Upgrade token of the response ("h2c", "websocket"); "connect" for a tunnel
+	Protocol string     // lower-case Upgrade token of the response ("h2c", "websocket"); "connect" for a tunnel; empty when a hole hid the response
 	Target   string     // the request target, empty when the request was not seen
 }
 
@@ -129,7 +129,7 @@ type Conn struct {
 
 	flow   decode.Flow
 	scheme string
-	lim    decode.Limits
+	most   bounds
 	emit   func(*httpmsg.Event)
 	note   func(decode.Note)
 
@@ -155,12 +155,17 @@ type Conn struct {
 	authority string
 }
 
+// bounds holds the few of the Limits that matter here: there are many Conns.
+type bounds struct{ head, fields, pipelined int }
+
 // New returns a decoder for one connection. Events and notes are given to emit
 // and note while Data, Gap and End run; an Event and all that it points to is
 // valid until emit returns. scheme is "https" when the bytes came out of TLS,
 // else "http".
 func New(flow decode.Flow, scheme string, lim decode.Limits, emit func(*httpmsg.Event), note func(decode.Note)) *Conn {
-	c := &Conn{flow: flow, scheme: scheme, lim: lim.WithDefaults(), emit: emit, note: note}
+	lim = lim.WithDefaults()
+	c := &Conn{flow: flow, scheme: scheme, emit: emit, note: note}
+	c.most = bounds{lim.Head, lim.Fields, lim.Pipelined}
 	c.sides[decode.ToClient].dir = decode.ToClient
 	c.sides[decode.ToClient].state = start
 	if flow.Mid {
@@ -221,10 +226,15 @@ func (c *Conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 }
 
 // run decodes p until it is used up or the rest has to wait, and returns the
-// rest.
+// rest. What the other direction waited for it gets at once: at the end of p
+// would be another order for every other cut.
 func (c *Conn) run(s *side, at decode.Mark, p []byte) []byte {
+	o := &c.sides[s.dir.Other()]
 	for len(p) > 0 && s.state != held {
 		p = c.step(s, at, p)
+		if o.release && o.state == held && s.state != held {
+			c.replay(o)
+		}
 	}
 	return p
 }
@@ -379,7 +389,7 @@ func (c *Conn) keep(s *side, it item) {
 		s.kept = append(s.kept, it)
 	}
 	s.size += len(it.p) + itemCost
-	if s.size > c.lim.Head {
+	if s.size > c.most.head {
 		c.warn("limit/head", it.at, 0, "bytes waited too long for the other direction")
 		c.unhold()
 	}

@@ -9,12 +9,11 @@ import (
 
 // A message is what the head in hand says. It is reused.
 type message struct {
-	request bool
-	ok      bool // the start line is one
-	proto   string
-	method  []byte
-	target  []byte
-	status  int // 0: not a number
+	ok     bool // the start line is one
+	proto  string
+	method []byte
+	target []byte
+	status int // 0: not a number
 
 	fields  httpmsg.Header
 	host    []byte
@@ -84,7 +83,10 @@ func headEnd(b []byte, from int) (n, next int) {
 // the head was too long. It returns false when b must be copied before it can
 // be read, because folded lines are joined in place.
 func (m *message) parse(b []byte, request, own bool, most int) bool {
-	*m = message{request: request, fields: m.fields[:0], length: -1}
+	*m = message{fields: m.fields[:0], length: -1}
+	if m.fields == nil {
+		m.fields = make(httpmsg.Header, 0, 16) // as many as most heads have, in one piece
+	}
 	line, rest := cutLine(b)
 	if request {
 		m.ok = m.requestLine(line)
@@ -297,7 +299,7 @@ func (c *Conn) begin(s *side, at decode.Mark, p []byte) []byte {
 	}
 	s.from = at
 	n, _ := headEnd(p, 0)
-	if n < 0 || n > c.lim.Head {
+	if n < 0 || n > c.most.head {
 		s.state, s.buf, s.scan, s.sure = head, s.buf[:0], 0, false
 		return c.more(s, at, p)
 	}
@@ -312,7 +314,7 @@ func (c *Conn) begin(s *side, at decode.Mark, p []byte) []byte {
 // more adds to a head that came in pieces.
 func (c *Conn) more(s *side, at decode.Mark, p []byte) []byte {
 	old := len(s.buf)
-	s.buf = append(s.buf, p[:min(len(p), c.lim.Head-old)]...)
+	s.buf = append(s.buf, p[:min(len(p), c.most.head-old)]...)
 	if !s.sure {
 		switch startLine(s.dir, s.buf, s.scan) {
 		case decode.No:
@@ -329,7 +331,7 @@ func (c *Conn) more(s *side, at decode.Mark, p []byte) []byte {
 		p = p[n-old:]
 		c.message(s, at, s.buf[:n], true)
 		return p
-	case len(s.buf) >= c.lim.Head:
+	case len(s.buf) >= c.most.head:
 		p = p[len(s.buf)-old:]
 		c.longHead(s, at)
 		return p
@@ -359,7 +361,7 @@ func (c *Conn) noStart(s *side, at decode.Mark, p []byte) []byte {
 func (c *Conn) longHead(s *side, at decode.Mark) {
 	c.warn("limit/head", at, len(s.buf), "a message head is cut off")
 	b := s.buf[:bytes.LastIndexByte(s.buf, '\n')+1]
-	if len(b) > 0 && c.msg.parse(b, s.dir == decode.ToServer, true, c.lim.Fields) && c.msg.ok {
+	if len(b) > 0 && c.msg.parse(b, s.dir == decode.ToServer, true, c.most.fields) && c.msg.ok {
 		s.seen = true
 		if s.dir == decode.ToServer {
 			c.request(s, at)
@@ -373,9 +375,9 @@ func (c *Conn) longHead(s *side, at decode.Mark) {
 // message reads a whole head and sets what follows it.
 func (c *Conn) message(s *side, at decode.Mark, b []byte, own bool) {
 	request := s.dir == decode.ToServer
-	if !c.msg.parse(b, request, own, c.lim.Fields) {
+	if !c.msg.parse(b, request, own, c.most.fields) {
 		s.buf = append(s.buf[:0], b...)
-		c.msg.parse(s.buf, request, true, c.lim.Fields)
+		c.msg.parse(s.buf, request, true, c.most.fields)
 	}
 	s.seen = true
 	for i := range oddities {

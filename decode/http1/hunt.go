@@ -33,7 +33,7 @@ func (c *Conn) hunt(s *side, at decode.Mark, p []byte) []byte {
 	n := min(len(p), stride)
 	if s.junk {
 		// Without a hole there is no reason to expect HTTP again.
-		if n = min(n, c.lim.Head-s.skipped-len(s.buf)); n <= 0 {
+		if n = min(n, c.most.head-s.skipped-len(s.buf)); n <= 0 {
 			c.kill(s, at)
 			return nil
 		}
@@ -113,7 +113,7 @@ func findStart(d decode.Dir, b []byte, from int) (i int, v decode.Verdict) {
 		v = believable(d, b[j+len(mark):])
 		i = j
 		if v != decode.No && d == decode.ToServer {
-			if i = lineStart(b, j); i < 0 {
+			if i = lineStart(b, j); i < 0 || startLine(d, b[i:], 0) == decode.No {
 				v = decode.No
 			}
 		}
@@ -132,8 +132,15 @@ func findStart(d decode.Dir, b []byte, from int) (i int, v decode.Verdict) {
 // only speaks of HTTP has no such thing.
 func believable(d decode.Dir, b []byte) decode.Verdict {
 	if d == decode.ToClient {
-		for i := 0; i < min(len(b), 6); i++ {
-			if i != 1 && !isDigit(b[i]) && (i != 5 || b[i] != ' ' && b[i] != '\r' && b[i] != '\n') || i == 1 && b[i] != ' ' {
+		for i, c := range b[:min(len(b), len("1 200 "))] {
+			ok := isDigit(c)
+			switch i {
+			case 1:
+				ok = c == ' '
+			case 5:
+				ok = c == ' ' || c == '\r' || c == '\n'
+			}
+			if !ok {
 				return decode.No
 			}
 		}

@@ -50,7 +50,7 @@ func (c *Conn) asked(s *side, method, target string, at decode.Mark) {
 		c.cutExchange(decode.ToClient, s.id, at, why)
 		return
 	}
-	if c.overflow > 0 || c.queue.len() >= c.lim.Pipelined {
+	if c.overflow > 0 || c.queue.len() >= c.most.pipelined {
 		// Later responses must not move up: the places are counted even
 		// though the requests are forgotten.
 		c.overflow++
