@@ -52,7 +52,7 @@ type Event struct {
 
 	Data []byte     // Body only
 	N    int        // Hole: bytes missing, negative when nobody knows
-	Why  decode.End // Cut only: what ended it; 0: a hole in the capture hid the rest
+	Why  decode.End // Cut only: what ended it; 0: a hole in the capture hid the rest, or bytes that are not HTTP or beyond a bound
 
 	Absent bool   // Done only: the content was not recorded (HAR); without it a message without Body has none
 	Error  string // Cut of a response only: why there is none, in the recorder's words (HAR); not redacted
