@@ -397,7 +397,7 @@ func random(seed uint64, alphabet string, n int) string {
 // the conversation it stands.
 func FuzzExchangeNeverLeaks(f *testing.F) {
 	const base62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	alphabets := []string{base62, base62 + "-_", base62 + "+=", "0123456789abcdef"}
+	alphabets := []string{base62, base62 + "-_", base62 + "+", "0123456789abcdef"}
 	around := []string{"", "'", "(", ")", ":", ".", ",", " ", "x=", "is ", "the key ", "…", "<", ">", "-", "="}
 	f.Add(uint64(1), uint8(32), uint8(0), uint8(0), uint8(0), uint8(0))
 	f.Add(uint64(2), uint8(64), uint8(1), uint8(3), uint8(2), uint8(5))

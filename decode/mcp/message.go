@@ -316,7 +316,7 @@ func (d *Decoder) readKept(o *open) {
 		if form == jsonrpc.NotRPC {
 			x.Answer.AuthErr = authError(gjson.ParseBytes(p))
 		}
-		if form == jsonrpc.NotJSON && !x.Answer.HTML {
+		if form == jsonrpc.NotJSON && !x.Answer.HTML && x.Answer.Size > 0 {
 			d.noteFor(o, decode.Note{Code: "mcp/bad-json", At: x.Ended, Text: "the body of a response is no JSON"})
 		}
 		return

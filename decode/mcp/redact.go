@@ -284,6 +284,9 @@ func cleanWord(w string, hide bool) (out string, next bool) {
 		if value != "" && secretName(name) {
 			return w[:i+1] + Redacted, false
 		}
+		if looksSecret(w) {
+			return Redacted, false // base64 has the mark too
+		}
 		if value != "" && i+1 < len(w) {
 			v, n := cleanWord(value, false)
 			h, _ := cleanWord(name, false)
@@ -400,7 +403,13 @@ func looksSecret(w string) bool {
 		run = mix{}
 	}
 	all.join(run)
-	return hex && len(w) >= 32 || run.secret() || all.digits >= 3 && all.letters+all.digits >= 24 && all.turns*10 >= 3*(all.letters+all.digits)
+	if hex && len(w) >= 32 || run.secret() {
+		return true
+	}
+	// Marks such as - and + part the runs of base64, so all of it is judged
+	// once more, more strictly.
+	n := all.letters + all.digits
+	return n >= 24 && (all.digits >= 2 && all.turns*10 >= 3*n || all.turns*5 >= 2*n)
 }
 
 // A mix counts the letters and digits of a run, and how often it turns from

@@ -44,7 +44,6 @@ type player struct {
 	dir   decode.Dir
 	frame int
 	har   bool
-	err   string
 	cuts  func(p []byte) [][]byte // how pieces are cut further; nil: not
 	out   []*Exchange
 	notes []decode.Note
