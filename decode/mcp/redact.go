@@ -193,6 +193,12 @@ func cleanID(s string) string {
 // behind their scheme or name, mail addresses and URL queries are replaced,
 // control characters become spaces, and what is longer than n bytes is cut.
 func clean(s string, n int) string {
+	// A copy, so that a short text does not keep a large body alive.
+	return strings.Clone(cleanView(s, n))
+}
+
+// cleanView is clean, but what it returns may be a part of s.
+func cleanView(s string, n int) string {
 	// A secret must be seen whole to be known for one, so the cut comes last;
 	// the first one only bounds the work.
 	const most = 4096
@@ -200,8 +206,7 @@ func clean(s string, n int) string {
 		s = s[:most]
 	}
 	if !suspicious(s) {
-		// A copy, so that a short text does not keep a large body alive.
-		return strings.Clone(cut(printable(s), n))
+		return cut(printable(s), n)
 	}
 	var b strings.Builder
 	hide := 0 // words still to hide

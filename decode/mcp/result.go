@@ -100,7 +100,7 @@ func toolNames(list gjson.Result, most int) (int, []string) {
 		if n++; n > most {
 			return true
 		}
-		names.WriteString(cleanName(tool.Get("name").String()))
+		names.WriteString(cleanView(tool.Get("name").String(), 128))
 		ends = append(ends, names.Len())
 		return true
 	})
@@ -111,10 +111,6 @@ func toolNames(list gjson.Result, most int) (int, []string) {
 	}
 	return n, out
 }
-
-// cleanName is clean for the name of a tool: bounded, and one that looks like
-// a secret is replaced.
-func cleanName(s string) string { return clean(s, 128) }
 
 // firstText returns the text of the first content block that has one.
 func firstText(content gjson.Result) string {
