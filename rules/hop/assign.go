@@ -216,7 +216,8 @@ func (l *Linker) assign(d *demand, window []*supply) []*supply {
 	for i, r := range rows {
 		w[i] = make([]int, len(all))
 		for j, s := range all {
-			if v, ok := l.fit(r.d, s); ok && !s.probe && r.takes(s) {
+			// A refused probe decides a call that was refused, and no other.
+			if v, ok := l.fit(r.d, s); ok && (!s.probe || r.d.call.Outcome == pair.Refused) && r.takes(s) {
 				w[i][j] = v
 			}
 		}

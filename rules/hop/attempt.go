@@ -67,8 +67,9 @@ func (l *Linker) begin(c *pair.Call) *supply {
 	case c.Method == "token":
 	case first:
 		// The modern handshake may fall back to the old one.
-		if p := l.sess.byFlow[x.Flow.First]; p != nil && c.Method == "initialize" && len(p.Calls) == 1 && p.Calls[0].Method == "server/discover" && now-p.from < sessionGap {
+		if p := l.sess.byFlow[x.Flow.First]; p != nil && !p.taken && c.Method == "initialize" && len(p.Calls) == 1 && p.Calls[0].Method == "server/discover" && now-p.from < sessionGap {
 			s = p
+			s.Outcome, s.Decisive, s.Challenge, s.to = Pending, nil, nil, never // the fallback decides
 		}
 	case c.Session != "":
 		s = l.sess.byID[sessionKey{host, end, c.Session}]
