@@ -171,6 +171,7 @@ type reader struct {
 	mu   sync.Mutex
 	cur  *batch
 	wake *time.Timer
+	over bool
 }
 
 func newReader(src capture.Source, progress func()) *reader {
@@ -194,8 +195,8 @@ func (r *reader) run(rec capture.Record) {
 	r.wake.Stop()
 	r.send()
 	r.err = err
+	r.over = true
 	close(r.full)
-	r.full = nil
 }
 
 func (r *reader) add(rec capture.Record) {
@@ -220,7 +221,7 @@ func (r *reader) late() {
 }
 
 func (r *reader) send() {
-	if r.cur == nil || r.full == nil {
+	if r.cur == nil || r.over {
 		return
 	}
 	r.wake.Stop()
