@@ -20,6 +20,9 @@ const (
 	notesShown    = 8    // lines of what was lost or damaged
 )
 
+// others is the name of the servers that are counted together.
+const others = "others"
+
 // A tableWriter prints the answer first and its evidence below: verdict,
 // servers, causes with counts, an example with its frames, the fix. It keeps
 // one example of each (verdict, server, cause) and prints when all is known.
@@ -40,6 +43,7 @@ type verdict struct {
 	id, severity string
 	count        int
 	servers      []*server
+	byName       map[string]*server
 }
 
 // A server is what one verdict says of one upstream, or of one route where no
@@ -98,7 +102,7 @@ func (t *tableWriter) finding(f *Finding) {
 	i := slices.IndexFunc(t.verdicts, func(v *verdict) bool { return v.id == f.Rule })
 	if i < 0 {
 		i = len(t.verdicts)
-		t.verdicts = append(t.verdicts, &verdict{id: f.Rule, severity: f.Severity})
+		t.verdicts = append(t.verdicts, &verdict{id: f.Rule, severity: f.Severity, byName: map[string]*server{}})
 	}
 	v := t.verdicts[i]
 	v.count++
@@ -120,16 +124,16 @@ func withoutFix(f *Finding) *Finding {
 }
 
 func (t *tableWriter) server(v *verdict, name string) *server {
-	if t.kept >= groupsKept {
-		name = "others"
+	if s := v.byName[name]; s != nil {
+		return s
 	}
-	i := slices.IndexFunc(v.servers, func(s *server) bool { return s.name == name })
-	if i < 0 {
-		i = len(v.servers)
-		v.servers = append(v.servers, &server{name: name})
-		t.kept++
+	if t.kept++; t.kept > groupsKept && name != others {
+		return t.server(v, others)
 	}
-	return v.servers[i]
+	s := &server{name: name}
+	v.byName[name] = s
+	v.servers = append(v.servers, s)
+	return s
 }
 
 // add counts a case at the server. A cause of the attempt goes before the one
