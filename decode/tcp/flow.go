@@ -179,7 +179,7 @@ func (t *Table) dropHalfOpen(f *flow) {
 // slow takes every segment that the fast path does not.
 func (t *Table) slow(f *flow, side int, s *inet.Segment) {
 	if f.list == closed {
-		t.late(f, side, s)
+		t.trailing(f, side, s)
 		return
 	}
 	if w := f.wait; w != nil {
@@ -201,7 +201,7 @@ func (t *Table) slow(f *flow, side int, s *inet.Segment) {
 		t.acked(f, side, s.Ack)
 	}
 	if x := &f.half[side]; !x.is(known) && f.mid && len(s.Payload) == 0 && s.Missing == 0 {
-		x.next, x.bits = seq, x.bits|known|soft
+		x.next, x.isn, x.bits = seq, seq-1, x.bits|known|soft
 	}
 	if len(s.Payload) > 0 || s.Missing > 0 {
 		t.payload(f, side, seq, s)
@@ -289,8 +289,8 @@ func (t *Table) reuse(f *flow, side int, s *inet.Segment) {
 	}
 }
 
-// late takes what comes after the end.
-func (t *Table) late(f *flow, side int, s *inet.Segment) {
+// trailing takes what comes after the end.
+func (t *Table) trailing(f *flow, side int, s *inet.Segment) {
 	x, y := &f.half[side], &f.half[side^1]
 	t.stats.Late++
 	switch {
@@ -420,16 +420,10 @@ func (t *Table) rst(f *flow, side int, s *inet.Segment) {
 	if s.Flags&ACK != 0 && int32(s.Ack-y.next) <= window {
 		t.acked(f, side, s.Ack)
 	}
-	if f.wait == nil && x.is(known) && int32(s.Seq-x.next) <= 0 {
-		t.finish(f, decode.Reset, t.at)
-		return
-	}
-	w := t.waiting(f)
-	if !w.hasReset {
-		w.hasReset = true
-		w.reset = held{at: t.at, ack: s.Ack, hasAck: s.Flags&ACK != 0}
-		w.resetSeq, w.resetter = s.Seq, side
-		w.since[side], w.segs[side] = t.now, 0
+	// Data that was on its way may be stored behind, so the end is told later.
+	if w := t.waiting(f); !w.hasReset {
+		w.hasReset, w.resetAt, w.resetter = true, t.at, side
+		w.since[side], w.segs[side], w.count[side] = t.now, 0, t.count
 	}
 	t.settle(f)
 }
@@ -524,7 +518,7 @@ func (t *Table) shut(f *flow, side int, at decode.Mark) {
 // finish ends what is left of a connection.
 func (t *Table) finish(f *flow, why decode.End, at decode.Mark) {
 	if w := f.wait; w != nil && w.hasReset {
-		why, at = decode.Reset, w.reset.at
+		why, at = decode.Reset, w.resetAt
 	}
 	t.flush(f)
 	if f.list == closed { // the last FIN was among what was held

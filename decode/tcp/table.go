@@ -14,8 +14,9 @@
 // lost by the capture and not by the network; a segment that acknowledges
 // bytes not yet delivered was stored too early and is held until they are. A
 // proof may itself be stored too early, so it counts only when the bytes have
-// not come after Limits.Disorder on the capture's clock, or after 32 more
-// segments of the connection. What is in order costs one hash and no copy.
+// not come after Limits.Disorder on the capture's clock (and 16 segments of
+// any kind), or after 32 more segments of the connection. A RST waits as long,
+// for data that it overtook. What is in order costs one hash and no copy.
 package tcp
 
 import (
@@ -26,7 +27,8 @@ import (
 )
 
 const (
-	patience  = 32      // segments of the same connection that a hole may be behind time
+	patience  = 32      // segments of the same connection that a frame may be behind its place
+	crowd     = 16      // segments of any connection that it may be, however the clock jumps
 	window    = 1 << 20 // sequence distance at which a segment still belongs to a connection
 	near      = 1 << 30 // sequence distance beyond which a number is taken for garbage
 	refresh   = int64(time.Second)
@@ -62,6 +64,7 @@ type Table struct {
 	at    decode.Mark // of the segment in hand
 	now   int64       // the capture's clock in ns: the latest time seen
 	check int64       // nothing expires before
+	count int         // segments so far; a tick counts as a crowd
 
 	flows    index
 	lists    [lists]list
@@ -95,6 +98,7 @@ func (t *Table) Stats() Stats { return t.stats }
 // Segment takes the next segment of the capture. Nothing of s is kept.
 func (t *Table) Segment(at decode.Mark, s *inet.Segment) {
 	t.at = at
+	t.count++
 	t.clock(at.Time)
 	var k key
 	side := k.set(s)
@@ -124,9 +128,11 @@ func (t *Table) Segment(at decode.Mark, s *inet.Segment) {
 	t.slow(f, side, s)
 }
 
-// Tick moves the capture's clock.
+// Tick moves the capture's clock. It says as well that no frame from before
+// now is still to come, Limits.Disorder apart.
 func (t *Table) Tick(now time.Time) {
 	t.at.Time = now
+	t.count += crowd
 	t.clock(now)
 }
 

@@ -33,10 +33,10 @@ type waiting struct {
 	proof      [2]decode.Mark // the frame that acknowledged most of a side
 	since      [2]int64       // when a side began to miss something, or went on last
 	segs       [2]int         // segments of the flow since then
+	count      [2]int         // Table.count then
 	at         [2]uint32      // next of the side then
-	reset      held           // a RST that came too early, with hasReset
-	hasReset   bool
-	resetSeq   uint32
+	hasReset   bool           // a RST came, perhaps too early
+	resetAt    decode.Mark
 	resetter   int
 	filed      int64
 	prev, next *flow
@@ -75,7 +75,7 @@ func (l *waitList) unfile(f *flow) {
 // waiting returns what a flow keeps, and begins it.
 func (t *Table) waiting(f *flow) *waiting {
 	if f.wait == nil {
-		f.wait = &waiting{since: [2]int64{t.now, t.now}, at: [2]uint32{f.half[0].next, f.half[1].next}}
+		f.wait = &waiting{since: [2]int64{t.now, t.now}, count: [2]int{t.count, t.count}, at: [2]uint32{f.half[0].next, f.half[1].next}}
 		f.plain = false
 		t.waits.file(f, t.now)
 	}
@@ -230,7 +230,7 @@ func (t *Table) measure(f *flow) {
 	w := f.wait
 	for side := range f.half {
 		if x := &f.half[side]; w.at[side] != x.next || !f.misses(side) && !(w.hasReset && w.resetter == side) {
-			w.at[side], w.since[side], w.segs[side] = x.next, t.now, 0
+			w.at[side], w.since[side], w.segs[side], w.count[side] = x.next, t.now, 0, t.count
 		}
 	}
 }
@@ -247,23 +247,28 @@ func (t *Table) overdue(f *flow) bool {
 		}
 	}
 	for side := range f.half {
-		waited := t.now - w.since[side]
-		late := waited >= int64(t.lim.Disorder) || w.segs[side] >= patience
 		switch {
-		case !late || !f.misses(side):
+		case !t.late(w, side) || !f.misses(side):
 		case !f.decided, !f.half[side].is(known):
 			t.decide(f)
 			return true
-		case f.proven(side) || waited >= int64(t.lim.Hole):
+		case f.proven(side) || t.now-w.since[side] >= int64(t.lim.Hole):
 			t.giveUp(f, t.culprit(f, side))
 			return true
 		}
 	}
-	if side := w.resetter; w.hasReset && (t.now-w.since[side] >= int64(t.lim.Disorder) || w.segs[side] >= patience) {
-		t.finish(f, decode.Reset, w.reset.at)
+	if w.hasReset && t.late(w, w.resetter) {
+		t.finish(f, decode.Reset, w.resetAt)
 		return true
 	}
 	return false
+}
+
+// late reports whether what a side lacks can no longer be expected. Some
+// frames must have come as well as time have passed, because one frame that
+// stands too early may make the clock jump.
+func (t *Table) late(w *waiting, side int) bool {
+	return t.now-w.since[side] >= int64(t.lim.Disorder) && t.count-w.count[side] >= crowd || w.segs[side] >= patience
 }
 
 // culprit returns the side whose hole a side waits for: its own, or the other
@@ -288,6 +293,19 @@ func (f *flow) ripe(side int) bool {
 	return x.bits&(finKnown|ended) == finKnown && int32(x.fin-x.next) <= 0
 }
 
+// needs returns what the next piece of a side acknowledges, if it is ripe.
+func (f *flow) needs(side int) (ack uint32, at decode.Mark) {
+	w := f.wait
+	h := w.fins[side]
+	if q := w.held[side]; len(q) > 0 {
+		h = q[0].held
+	}
+	if !f.ripe(side) || !h.hasAck {
+		return f.half[side^1].next, decode.Mark{}
+	}
+	return h.ack, h.at
+}
+
 // drain delivers what is in order, and no answer before what it acknowledges.
 func (t *Table) drain(f *flow) {
 	for moved := true; moved && f.wait != nil; {
@@ -297,13 +315,6 @@ func (t *Table) drain(f *flow) {
 				moved = true
 			}
 		}
-	}
-	w := f.wait
-	if w == nil || !w.hasReset {
-		return
-	}
-	if x := &f.half[w.resetter]; (!x.is(known) || int32(w.resetSeq-x.next) <= 0) && f.heard(w.resetter, w.reset.hasAck, w.reset.ack) {
-		t.finish(f, decode.Reset, w.reset.at)
 	}
 }
 
@@ -378,12 +389,18 @@ func (t *Table) giveUp(f *flow, side int) {
 	switch {
 	case only && !f.proven(side):
 		panic("internal error: tcp: nothing to give up")
-	case only && acked-x.next == 1 && !x.is(lostFin):
-		// A FIN takes a number as well and leaves nothing behind it.
-		x.next, x.bits = acked, x.bits|lostFin
-		return
 	case only, f.proven(side) && int32(acked-to) < 0:
 		to, at = acked, w.proof[side]
+	}
+	// No further than the other side's next piece knew, so that what is lost
+	// stands in its place among the answers.
+	if knew, mark := f.needs(side ^ 1); int32(knew-x.next) > 0 && int32(knew-to) < 0 {
+		to, at = knew, mark
+	}
+	if only && to == acked && to-x.next == 1 && !x.is(lostFin) {
+		// A FIN takes a number as well and leaves nothing behind it.
+		x.next, x.bits = to, x.bits|lostFin
+		return
 	}
 	n := to - x.next
 	if x.is(lostFin) {
@@ -464,7 +481,7 @@ func (t *Table) fit() {
 		f := t.waits.oldest()
 		t.note(decode.Note{Code: "limit/buffered", At: t.at, Flow: f.first, N: 1, Text: "holes given up: too much is held over all connections"})
 		if f.wait.hasReset {
-			t.finish(f, decode.Reset, f.wait.reset.at)
+			t.finish(f, decode.Reset, f.wait.resetAt)
 			continue
 		}
 		t.flush(f)
