@@ -330,6 +330,8 @@ func outcomeOf(c *pair.Call) (Outcome, bool) {
 	}
 	m := c.Answer
 	switch {
+	case m != nil && m.Kind == mcp.Error && c.Status() >= 400:
+		return refusal(c), true // the error is the body of a refusal
 	case c.Method == "GET", c.Method == "token":
 		return Pending, false
 	case m == nil:
