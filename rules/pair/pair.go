@@ -248,7 +248,7 @@ func (p *Pairer) closed(at decode.Mark, x *mcp.Exchange) {
 			p.decide(c, Refused, x, m, end)
 		case x.Status >= 200 && (x.REST != nil || c.Method == "GET" || c.Method == "health" || c.Method == "token"):
 			p.decide(c, Answered, x, nil, end)
-		case x.Hole || x.How == 0 || x.How == decode.Evicted || x.Answer.Unkept || x.Answer.Absent && x.Status >= 200:
+		case x.Hole || x.How == 0 || x.How == decode.Evicted || x.Answer.Unkept && !page(x) || x.Answer.Absent && x.Status >= 200:
 			p.decide(c, Unseen, x, nil, end)
 		case x.Status >= 200 && x.Answer.Whole:
 			p.decide(c, Refused, x, nil, end)
@@ -258,6 +258,10 @@ func (p *Pairer) closed(at decode.Mark, x *mcp.Exchange) {
 		}
 	}
 }
+
+// page reports whether an answer is a whole page for people: it need not be
+// kept to know that no message is in it.
+func page(x *mcp.Exchange) bool { return x.Answer.Whole && x.Answer.HTML }
 
 // park keeps a call whose answer may come on another connection.
 func (p *Pairer) park(c *Call) {
