@@ -170,9 +170,22 @@ func (t *Table) room() {
 	}
 }
 
+// dropHalfOpen gives up a connection without data, or tells that of one whose
+// beginning is still waited for.
 func (t *Table) dropHalfOpen(f *flow) {
+	t.note(decode.Note{Code: "limit/half-open", At: t.at, Flow: f.first, N: 1, Text: "connection without data given up, or told before its beginning is sure"})
+	if w := f.wait; w != nil && len(w.held[0])+len(w.held[1]) > 0 {
+		if w.hasReset {
+			t.finish(f, decode.Reset, w.resetAt)
+			return
+		}
+		t.flush(f)
+		if f.list != quiet && f.list != fresh {
+			f.fast()
+			return
+		}
+	}
 	t.stats.HalfOpenDropped++
-	t.note(decode.Note{Code: "limit/half-open", At: t.at, Flow: f.first, N: 1, Text: "connection without data given up"})
 	t.remove(f)
 }
 

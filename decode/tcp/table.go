@@ -95,7 +95,9 @@ func NewTable(lim decode.Limits, open func(decode.Flow) decode.Conn, note func(d
 // Stats returns the counters so far.
 func (t *Table) Stats() Stats { return t.stats }
 
-// Segment takes the next segment of the capture. Nothing of s is kept.
+// Segment takes the next segment of the capture. Nothing of s is kept. What a
+// Conn is told has the mark of the frame that brought it, which is earlier than
+// at when it had to wait.
 func (t *Table) Segment(at decode.Mark, s *inet.Segment) {
 	t.at = at
 	t.count++
