@@ -111,6 +111,8 @@ func (d *demand) agrees(s *supply) int {
 		return -wAnswer / 4
 	case n > 0 && s.Outcome.Failed() && len(d.names) == 1:
 		return -wAnswer
+	case n > 0 && s.Outcome.Failed():
+		return -wAnswer / 4 // where a health check could have asked as well, it did
 	}
 	return 0
 }
