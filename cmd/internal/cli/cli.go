@@ -38,6 +38,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).explain,
 	(*app).rules,
 	(*app).report,
+	(*app).demo,
 	(*app).version,
 }
 
@@ -78,14 +79,19 @@ func (a *app) root() *cobra.Command {
 that were answered "200, no tools" because an upstream server refused the
 gateway. It says which frame shows it, why the upstream refused, and what to
 change.`,
-		Example:           "  mcp401 analyze capture.pcap\n  mcp401 explain swallowed-401",
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              cobra.ArbitraryArgs,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Example:               "  mcp401 analyze capture.pcap\n  mcp401 explain swallowed-401",
+		SilenceErrors:         true,
+		DisableFlagsInUseLine: true,
+		SilenceUsage:          true,
+		Args:                  cobra.ArbitraryArgs,
+		CompletionOptions:     cobra.CompletionOptions{HiddenDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return hinted(fmt.Errorf("%s is not a command", quote(args[0])), "mcp401 --help lists them; to read a capture: mcp401 analyze "+args[0])
+				err := fmt.Errorf("%s is not a command", quote(args[0]))
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					return hinted(err, "did you mean: mcp401 "+near[0])
+				}
+				return hinted(err, "mcp401 --help lists them; to read a capture: mcp401 analyze "+args[0])
 			}
 			return cmd.Help()
 		},

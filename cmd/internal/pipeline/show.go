@@ -9,8 +9,8 @@ import (
 	"mcp401/rules/report"
 )
 
-// showWindow bounds what waits to be shown in order: behind so many others an
-// exchange or a message is shown as far as it is known.
+// showWindow is how many exchanges or messages wait for one that began before
+// them: then the first is shown as far as it is known.
 const showWindow = 4096
 
 // answersKept bounds the answers of one exchange that are looked at: a standing
@@ -18,7 +18,7 @@ const showWindow = 4096
 const answersKept = 16
 
 // A shower puts exchanges, or messages, into the order of their first frame:
-// an exchange is known when it ends, which is late for a stream.
+// they are told when they are whole, which is late for a stream.
 type shower struct {
 	what Show
 	put  func(report.Object)
@@ -32,7 +32,6 @@ type shown struct {
 	frame, seq int
 	exchange   *mcp.Exchange // as far as it is known, with all answers told
 	message    *stack.Message
-	done       bool
 }
 
 func newShower(what Show, put func(report.Object)) *shower {
@@ -47,11 +46,6 @@ func (s *shower) event(e stack.Event) {
 		s.exchange(e.Exchange)
 	}
 	for len(s.rows) > showWindow {
-		s.pop()
-	}
-	// A message is told when it is whole, so that others that began before it
-	// may still come; an exchange is known from its first frame on.
-	for len(s.rows) > 0 && s.rows[0].exchange != nil && s.rows[0].done {
 		s.pop()
 	}
 }
@@ -75,7 +69,6 @@ func (s *shower) exchange(x *mcp.Exchange) {
 	now.Answers = append(told[:len(told):len(told)], x.Answers[:min(len(x.Answers), answersKept-min(len(told), answersKept))]...)
 	row.exchange = &now
 	if x.Phase == mcp.Closed {
-		row.done = true
 		delete(s.open, x.ID)
 	}
 }

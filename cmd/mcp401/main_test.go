@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mcp401": main})
+}
+
+// Each file of testdata is one topic: what is typed, and all that comes back.
+func TestScripts(t *testing.T) {
+	samples, err := filepath.Abs("../../samples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("SAMPLES", samples)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"examples": examples,
+			"status":   status,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, errors.New("unknown condition " + name)
+		},
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+	})
+}
+
+// status N COMMAND... runs a command and wants that exit status.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command...")
+	}
+	got := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = strings.TrimPrefix(exit.String(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// examples COMMAND... runs every example in the help of each command in the
+// script's folder. None may fail for another reason than findings.
+func examples(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("examples cannot be negated")
+	}
+	for _, command := range args {
+		ts.Check(ts.Exec("mcp401", command, "--help"))
+		_, text, ok := strings.Cut(ts.ReadFile("stdout"), "\nExamples:\n")
+		if !ok {
+			ts.Fatalf("%s: no examples in its help", command)
+		}
+		text, _, _ = strings.Cut(text, "\n\n")
+		for line := range strings.Lines(text) {
+			err := ts.Exec("sh", "-c", strings.TrimSpace(line))
+			var exit *exec.ExitError
+			if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) || ts.ReadFile("stderr") != "" {
+				ts.Fatalf("%s: %v\n%s", line, err, ts.ReadFile("stderr"))
+			}
+			if ts.ReadFile("stdout") == "" && !strings.Contains(line, " -o ") {
+				ts.Fatalf("%s: prints nothing", line)
+			}
+		}
+	}
+}
