@@ -64,6 +64,8 @@ func (d *Decoder) Record(r capture.Record) {
 	case r.Packet != nil:
 		if s, ok := d.inet.Segment(at, r.Packet); ok && d.mine(&s) {
 			d.tcp.Segment(at, &s)
+		} else {
+			d.tcp.Pass(at.Time)
 		}
 	case r.Entry != nil:
 		if d.cfg.Shard == 0 {
@@ -94,7 +96,7 @@ func mix(a [16]byte, port uint16) uint64 {
 	return h ^ h>>29
 }
 
-// Tick says what time it is when no record does.
+// Tick says what time it is when no record does: the wire is quiet.
 func (d *Decoder) Tick(now time.Time) {
 	if now.After(d.now.Time) {
 		d.now.Time = now

@@ -78,7 +78,6 @@ func decodeAll(cfg stack.Config, records []capture.Record) []stack.Event {
 	d := stack.New(cfg, func(e stack.Event) { events = append(events, e) })
 	for _, r := range records {
 		d.Record(r)
-		d.Tick(r.Time)
 	}
 	d.Close()
 	return events

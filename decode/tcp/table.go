@@ -130,6 +130,15 @@ func (t *Table) Segment(at decode.Mark, s *inet.Segment) {
 	t.slow(f, side, s)
 }
 
+// Pass says that a packet was captured which is none of this table's: it moves
+// the clock and counts as a segment does, so that tables which share a capture
+// give up waiting at the same places as one table would.
+func (t *Table) Pass(now time.Time) {
+	t.count++
+	t.at.Time = now
+	t.clock(now)
+}
+
 // Tick moves the capture's clock. It says as well that no frame from before
 // now is still to come, Limits.Disorder apart.
 func (t *Table) Tick(now time.Time) {

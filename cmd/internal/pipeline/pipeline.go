@@ -81,7 +81,7 @@ func inline(src capture.Source, r capture.Record, cfg stack.Config, progress fun
 	d := stack.New(cfg, func(e stack.Event) { found = append(found, e) })
 	var err error
 	for n := 1; err == nil && j.err == nil; n++ {
-		decodeOne(d, r)
+		d.Record(r)
 		found = j.record(r, found)
 		if n%batchRecords == 0 && progress != nil {
 			progress()
@@ -94,15 +94,6 @@ func inline(src capture.Source, r capture.Record, cfg stack.Config, progress fun
 	d.Close()
 	j.last(found)
 	return err
-}
-
-// decodeOne has a decoder take a record, and its time also where the record is
-// none of its own: all decoders see the same clock.
-func decodeOne(d *stack.Decoder, r capture.Record) {
-	d.Record(r)
-	if !r.Time.IsZero() {
-		d.Tick(r.Time)
-	}
 }
 
 // key derives the key of a run's credential hashes from the first record of

@@ -149,7 +149,7 @@ func (w *worker) run(cfg stack.Config) {
 	for b := range w.in {
 		f.upto = make([]int, 0, len(b.records))
 		for _, r := range b.records {
-			decodeOne(d, r)
+			d.Record(r)
 			f.upto = append(f.upto, len(f.events))
 		}
 		w.out <- f
