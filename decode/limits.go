@@ -45,6 +45,11 @@ type Limits struct {
 	NotesKept  int           // notes kept per code; all are counted. 16
 	Secrets    int           // TLS key log lines remembered. 65536
 	Ciphertext int           // bytes of records held per connection while keys may still come. 256 KiB
+
+	Ciphertexts int // bytes of records held over all connections while keys may still come. 16 MiB
+	Resumptions int // TLS sessions remembered by their id or ticket. 4096
+	Handshake   int // bytes of one TLS handshake message that are kept. 64 KiB: certificate chains are under 20 KB
+	Shape       int // sizes of application data records kept per connection. 256
 }
 
 // WithDefaults returns the limits with every zero replaced by its default.
@@ -93,5 +98,9 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.NotesKept, 16)
 	def(&l.Secrets, 65536)
 	def(&l.Ciphertext, 256<<10)
+	def(&l.Ciphertexts, 16<<20)
+	def(&l.Resumptions, 4096)
+	def(&l.Handshake, 64<<10)
+	def(&l.Shape, 256)
 	return l
 }
