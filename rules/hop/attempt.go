@@ -2,6 +2,7 @@ package hop
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func (l *Linker) begin(c *pair.Call) *supply {
 	case c.Session != "":
 		s = l.sess.byID[sessionKey{host, end, c.Session}]
 	case c.Method != "GET":
-		s = l.sess.loosely(x, end, c.Method)
+		s = l.sess.loosely(c, end)
 	}
 	if s != nil && (s.taken || now-s.latest() > sessionGap && s.to != never || c.Method == "tools/list" && s.asked == "list" && (c.Request == nil || !c.Request.Cursor)) {
 		s = nil
@@ -128,10 +129,14 @@ func (s *supply) latest() instant {
 // loosely finds the session of a call that names none: on its own connection,
 // or the oldest one at that endpoint with the same credential that asked for
 // nothing yet.
-func (t *sessions) loosely(x *mcp.Exchange, end endpoint, method string) *supply {
+func (t *sessions) loosely(c *pair.Call, end endpoint) *supply {
+	x := c.Asked
+	list := c.Method == "tools/list"
 	fits := func(s *supply) bool {
-		return !s.taken && s.session == "" && s.host == x.Flow.Client.Addr() && s.end == end && s.Outcome == Pending &&
-			(s.asked == "other" || method != "tools/list" && method != "tools/call") && instantOf(x.Asked.Time)-s.latest() < sessionGap
+		if s.taken || s.session != "" || s.host != x.Flow.Client.Addr() || s.end != end || instantOf(x.Asked.Time)-s.latest() >= sessionGap {
+			return false
+		}
+		return s.Outcome == Pending && (s.asked == "other" || !list && c.Method != "tools/call") || list && s.afterCall(c)
 	}
 	if s := t.byFlow[x.Flow.First]; s != nil && fits(s) {
 		return s
@@ -143,6 +148,18 @@ func (t *sessions) loosely(x *mcp.Exchange, end endpoint, method string) *supply
 		}
 	}
 	return nil
+}
+
+// afterCall reports whether a list is the one by which an SDK learns the
+// output schema of the tool that it has just called: nobody downstream asked
+// for it. The ids of a session count up.
+func (s *supply) afterCall(c *pair.Call) bool {
+	last := s.Calls[len(s.Calls)-1]
+	if last.Method != "tools/call" || last.Request == nil || c.Request == nil {
+		return false
+	}
+	id, err := strconv.Atoi(last.Request.ID)
+	return err == nil && id > 0 && c.Request.ID == strconv.Itoa(id+1)
 }
 
 func (l *Linker) newSupply(c *pair.Call, host netip.Addr, end endpoint) *supply {
