@@ -75,6 +75,7 @@ func (l *Linker) host(a netip.Addr) *host {
 // recognise notes what an exchange shows of the products on its two sides.
 func (l *Linker) recognise(x *mcp.Exchange) {
 	srv := l.server(x.Flow.Server)
+	was := srv.gateway
 	for i := range profiles {
 		p := &profiles[i]
 		if v, ok := p.gateway(x); ok {
@@ -91,7 +92,7 @@ func (l *Linker) recognise(x *mcp.Exchange) {
 			h.origin, h.version = p, v
 		}
 	}
-	if srv.gateway && x.Phase == mcp.Asked {
+	if srv.gateway && (x.Phase == mcp.Asked || !was) { // the answer may be the first to show what it is
 		if k := srv.profile.key(x); k != nil && len(srv.keys) < l.lim.Sessions && isKey(x, k) {
 			srv.keys[k.Hash] = true
 		}
