@@ -25,26 +25,27 @@ type Limits struct {
 
 	Tunnels int // nesting of tunnels and VLAN tags. 8: real overlays use three
 
-	Head       int           // bytes of one message head, trailers included. 256 KiB: servers refuse heads over 64 KiB
-	Fields     int           // header fields of one message. 512
-	Pipelined  int           // requests awaiting their response on one connection. 1024
-	Body       int           // bytes of one body that are kept for JSON. 4 MiB: the largest tool lists seen are under 1 MiB
-	Bodies     int           // bytes of bodies kept at once over all connections. 64 MiB
-	Expansion  int           // times a compressed body may grow. 1000: beyond it is a bomb
-	Inflated   int           // bytes that one compressed body may grow to. 256 MiB: a day of a busy event stream
-	Codings    int           // content codings on one body. 4: nobody uses more than two
-	Line       int           // bytes of one SSE line. 4 MiB, as Body
-	Streams    int           // HTTP/2 streams tracked per connection. 1024
-	Sessions   int           // MCP sessions remembered. 4096
-	Tools      int           // tool names kept of one list. 4096
-	Messages   int           // JSON-RPC messages kept of one exchange. 256
-	OpenCalls  int           // calls awaiting their answer over all sessions. 16384
-	Attempts   int           // upstream attempts remembered while a call is open. 16384
-	Window     time.Duration // a call without an answer is judged after so long. 10 min
-	Lateness   time.Duration // how long after its answer a call is judged, so that late upstream frames count. 100 ms
-	NotesKept  int           // notes kept per code; all are counted. 16
-	Secrets    int           // TLS key log lines remembered. 65536
-	Ciphertext int           // bytes of records held per connection while keys may still come. 256 KiB
+	Head        int           // bytes of one message head, trailers included. 256 KiB: servers refuse heads over 64 KiB
+	Fields      int           // header fields of one message. 512
+	Pipelined   int           // requests awaiting their response on one connection. 1024
+	Body        int           // bytes of one body that are kept for JSON. 4 MiB: the largest tool lists seen are under 1 MiB
+	Bodies      int           // bytes of bodies kept at once over all connections. 64 MiB
+	Expansion   int           // times a compressed body may grow. 1000: beyond it is a bomb
+	Inflated    int           // bytes that one compressed body may grow to. 256 MiB: a day of a busy event stream
+	Codings     int           // content codings on one body. 4: nobody uses more than two
+	Line        int           // bytes of one SSE line. 4 MiB, as Body
+	Streams     int           // HTTP/2 streams tracked per connection. 1024
+	HeaderTable int           // bytes of one HPACK dynamic table. 64 KiB: the most that browsers and servers allow each other
+	Sessions    int           // MCP sessions remembered. 4096
+	Tools       int           // tool names kept of one list. 4096
+	Messages    int           // JSON-RPC messages kept of one exchange. 256
+	OpenCalls   int           // calls awaiting their answer over all sessions. 16384
+	Attempts    int           // upstream attempts remembered while a call is open. 16384
+	Window      time.Duration // a call without an answer is judged after so long. 10 min
+	Lateness    time.Duration // how long after its answer a call is judged, so that late upstream frames count, and holes that TCP waits for. 200 ms
+	NotesKept   int           // notes kept per code; all are counted. 16
+	Secrets     int           // TLS key log lines remembered. 65536
+	Ciphertext  int           // bytes of records held per connection while keys may still come. 256 KiB
 
 	Ciphertexts int // bytes of records held over all connections while keys may still come. 16 MiB
 	Resumptions int // TLS sessions remembered by their id or ticket. 4096
@@ -88,13 +89,14 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Codings, 4)
 	def(&l.Line, 4<<20)
 	def(&l.Streams, 1024)
+	def(&l.HeaderTable, 64<<10)
 	def(&l.Sessions, 4096)
 	def(&l.Tools, 4096)
 	def(&l.Messages, 256)
 	def(&l.OpenCalls, 16384)
 	def(&l.Attempts, 16384)
 	dur(&l.Window, 10*time.Minute)
-	dur(&l.Lateness, 100*time.Millisecond)
+	dur(&l.Lateness, 200*time.Millisecond)
 	def(&l.NotesKept, 16)
 	def(&l.Secrets, 65536)
 	def(&l.Ciphertext, 256<<10)

@@ -304,7 +304,7 @@ func Swallowed(c *hop.Case, status hop.Outcome) (Finding, bool) {
 	}
 	if failed := Failed(c); len(failed) > 0 {
 		a := failed[0]
-		if a.Outcome != status || Has(c, hop.Unseen) && a.Confidence != hop.Linked {
+		if a.Outcome != status || (c.Holes > 0 || Has(c, hop.Unseen)) && a.Confidence != hop.Linked {
 			return Finding{}, false
 		}
 		f := New(c, Name(a)+" "+Words(a)+" and the client got 200 with no tools")

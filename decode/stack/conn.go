@@ -64,6 +64,7 @@ type conn struct {
 	exchanges int
 	bytes     [2]int64
 	gaps      int
+	lost      int64
 }
 
 // An early is a call of Data or Gap that waits.
@@ -114,6 +115,10 @@ func (c *conn) Data(d decode.Dir, at decode.Mark, p []byte) {
 
 func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
 	c.gaps++
+	c.lost += int64(max(n, 0))
+	if c.gaps == 1 {
+		c.tell(at, 0)
+	}
 	switch {
 	case c.inner != nil:
 		c.inner.Gap(d, at, n)
@@ -207,12 +212,12 @@ func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 	}
 }
 
-// tell emits what the connection came to: at its end, and before it as soon as
-// it turns out that it cannot be read.
+// tell emits what the connection came to: at its end, and before it what may
+// not wait.
 func (c *conn) tell(at decode.Mark, why decode.End) {
 	k := &Connection{
 		Flow: c.flow, How: why, Ended: at, Protocol: c.proto, Exchanges: c.exchanges,
-		ToServer: c.bytes[decode.ToServer], ToClient: c.bytes[decode.ToClient], Gaps: c.gaps,
+		ToServer: c.bytes[decode.ToServer], ToClient: c.bytes[decode.ToClient], Gaps: c.gaps, Lost: c.lost,
 	}
 	if c.proto == "tls" {
 		k.TLS = &TLS{Why: "tls/no-key"}

@@ -19,7 +19,9 @@ type Event struct {
 	Message    *Message // only with Config.Messages
 }
 
-// A Connection is told when a TCP connection is over, or was never made.
+// A Connection is told when a TCP connection is over, or was never made; and
+// before that, with How 0, when it turns out that it cannot be read, and at its
+// first hole.
 type Connection struct {
 	Flow      decode.Flow
 	How       decode.End
@@ -28,7 +30,8 @@ type Connection struct {
 	Exchanges int
 	ToServer  int64 // payload bytes
 	ToClient  int64
-	Gaps      int // holes in either direction
+	Gaps      int   // holes in either direction
+	Lost      int64 // bytes in them, as far as their size is known
 	TLS       *TLS
 }
 

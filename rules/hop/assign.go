@@ -70,6 +70,9 @@ func (l *Linker) fit(d *demand, s *supply) (int, bool) {
 			}
 		}
 	}
+	if !d.told(s) {
+		return 0, false
+	}
 	if s.Cred != nil {
 		if d.holds(s.Cred.Hash) {
 			w += wCredential
@@ -84,6 +87,40 @@ func (l *Linker) fit(d *demand, s *supply) (int, bool) {
 		w -= wUse
 	}
 	return w + d.agrees(s) + d.near(s), true
+}
+
+// told reports whether the gateway's own word on its servers, where it gives
+// one, allows for an attempt that went so.
+func (d *demand) told(s *supply) bool {
+	m := d.call.Answer
+	if m == nil || len(m.Outcomes) == 0 || s.Outcome == Pending || s.Outcome == Unseen {
+		return true
+	}
+	for i := range m.Outcomes {
+		o := &m.Outcomes[i]
+		if _, no := d.srv.names[o.Server].at(s); no && d.srv.names[o.Server] != nil {
+			continue
+		}
+		switch o.Status {
+		case "ok":
+			if !s.Outcome.Failed() {
+				return true
+			}
+		case "auth_required":
+			if s.Outcome == Status401 {
+				return true
+			}
+		case "forbidden":
+			if s.Outcome == Status403 {
+				return true
+			}
+		default:
+			if s.Outcome.Failed() && !s.Outcome.Auth() {
+				return true
+			}
+		}
+	}
+	return s.probe || s.token
 }
 
 // agrees says how well the answer of a demand goes with the outcome of an

@@ -103,7 +103,7 @@ func (l *Linker) beginStream(c *pair.Call, host netip.Addr, end endpoint) *suppl
 		return p
 	}
 	for i := len(l.supplies) - 1; i >= 0 && i >= len(l.supplies)-32; i-- {
-		if p := l.supplies[i]; p.end == end && p.host == host && instantOf(c.Start())-p.latest() < sessionGap {
+		if p := l.supplies[i]; p.end == end && p.host == host && instantOf(c.Start())-p.latestOrEnd() < sessionGap {
 			return nil // the fallback of an attempt that failed, or the stream of a server without sessions
 		}
 	}
@@ -405,6 +405,9 @@ func loginPath(location string) bool {
 // unanswered one is an attempt of its own, an unreadable one is remembered.
 func (l *Linker) connection(k *stack.Connection) {
 	f := &k.Flow
+	if k.Gaps > 0 {
+		l.hole(span{instantOf(f.Start), instantOf(k.Ended.Time)}, f.Client.Addr(), f.Server)
+	}
 	var o Outcome
 	switch {
 	case k.How == decode.Refused:
@@ -429,6 +432,21 @@ func (l *Linker) connection(k *stack.Connection) {
 	s.URL = f.Server.String()
 	l.supplies = append(l.supplies, s)
 	l.boundSupplies()
+}
+
+// A hole is the time of a connection or an exchange that is not whole in the
+// capture: what is not seen then proves nothing.
+type hole struct {
+	span
+	host   netip.Addr
+	server netip.AddrPort
+}
+
+func (l *Linker) hole(s span, host netip.Addr, server netip.AddrPort) {
+	l.holes = append(l.holes, hole{s, host, server})
+	if len(l.holes) > l.lim.Attempts {
+		l.holes = l.holes[len(l.holes)/2:]
+	}
 }
 
 // An opaque connection cannot be read: TLS without keys, or holes only.

@@ -102,6 +102,7 @@ type Case struct {
 	Confidence   Confidence
 	SeesUpstream bool            // the capture shows this gateway's upstream side in clear
 	Opaque       int             // connections from the gateway in the window that could not be read (TLS without keys, holes)
+	Holes        int             // connections and exchanges of the gateway's upstream side in the window that are not whole in the capture
 	Hidden       bool            // a hole, a loss or a limit falls into the window: what is not seen proves nothing
 	HAR          bool            // one side's view
 	NoAuth       bool            // HAR: credentials were removed from the file, absence proves nothing

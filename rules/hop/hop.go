@@ -63,6 +63,7 @@ type Linker struct {
 	last      map[endpoint]*supply // the last outcome of each endpoint, whoever caused it
 	sent      map[string]int       // client credentials that may be forwarded: how many calls sent each
 	lossAt    []span
+	holes     []hole
 	noAuth    bool // HAR: no credential was seen in the file so far
 	gateways  []*server
 	changed   bool // a role or a name became known: held calls are worth another look
@@ -184,6 +185,9 @@ func (l *Linker) exchange(at decode.Mark, x *mcp.Exchange) {
 				l.models = l.models[len(l.models)/2:]
 			}
 		}
+	}
+	if x.Phase == mcp.Closed && x.Hole {
+		l.hole(span{instantOf(x.Asked.Time), l.clock}, x.Flow.Client.Addr(), x.Flow.Server)
 	}
 	if x.Phase == mcp.Closed && x.Kind == mcp.Other {
 		l.page(x)
@@ -329,6 +333,7 @@ func (l *Linker) prune() {
 			delete(l.redirects, t)
 		}
 	}
+	l.holes = after(l.holes, func(h hole) bool { return h.to > from })
 	l.opaque = after(l.opaque, func(o opaque) bool { return o.open || o.to > from })
 	l.models = after(l.models, func(m *model) bool { return !m.taken && instantOf(m.x.Asked.Time) > from })
 }

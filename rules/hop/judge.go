@@ -137,6 +137,7 @@ func (l *Linker) learn(d *demand) {
 		return
 	}
 	present := map[endpoint]bool{}
+	holed := l.holed(d) > 0
 	gs := groups(d.window)
 	mcps := 0
 	for _, g := range gs {
@@ -151,7 +152,7 @@ func (l *Linker) learn(d *demand) {
 		end := g.end
 		present[end] = true
 		v := 1 / float64(mcps)
-		if mcps == 1 && l.alone(d, g.s) {
+		if mcps == 1 && !holed && l.alone(d, g.s) {
 			v = sure + 1
 		}
 		for _, s := range g.s {
@@ -168,7 +169,7 @@ func (l *Linker) learn(d *demand) {
 		}
 		n.votes[end] += v
 	}
-	if mcps > 0 {
+	if mcps > 0 && !holed {
 		for e := range n.votes {
 			if !present[e] {
 				n.votes[e]--
@@ -390,6 +391,17 @@ func (l *Linker) remembered(d *demand) []*supply {
 	return got
 }
 
+// holed counts what of the upstream side is not whole in a demand's window.
+func (l *Linker) holed(d *demand) int {
+	n := 0
+	for _, h := range l.holes {
+		if h.server != d.srv.addr && h.to >= d.from && h.from <= d.to && d.srv.fromHost(h.host, false) {
+			n++
+		}
+	}
+	return n
+}
+
 // model finds the request that the gateway sent to the model.
 func (l *Linker) model(d *demand, c *Case) {
 	var best *model
@@ -424,6 +436,7 @@ func (l *Linker) visibility(d *demand, c *Case) {
 		}
 		c.Opaque++
 	}
+	c.Holes = l.holed(d)
 	for _, s := range l.lossAt {
 		c.Hidden = c.Hidden || s.to >= d.from && s.from <= d.to
 	}

@@ -154,6 +154,7 @@ func (j *judge) connection(c *stack.Connection) {
 	}
 	j.summary.Flows++
 	j.summary.Lost.Gaps += c.Gaps
+	j.summary.Lost.Bytes += c.Lost
 	if c.TLS != nil && !c.TLS.Decrypted {
 		j.summary.Lost.UndecryptedFlows++
 	}
