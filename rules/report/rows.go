@@ -88,28 +88,41 @@ func (r *rowWriter) message(m *Message) error {
 	return r.row("message", m.Frame, m.Time, what, m.Src, m.Dst)
 }
 
-// whatWidth is the room of the column that says what was sent.
-const whatWidth = 60
+// The room for what was sent, and the columns from which addresses fit beside
+// it; on a narrower terminal ports have to do.
+const (
+	whatWidth = 60
+	fullWidth = 110
+	fixed     = len("  frame  15:04:05.000  ")
+)
 
 func (r *rowWriter) row(title string, frame int, at Time, what, from, to string) error {
 	clock := strings.Repeat(" ", len("15:04:05.000"))
 	if !at.IsZero() {
 		clock = at.In(r.opt.Zone).Format("15:04:05.000")
 	}
+	room := whatWidth
+	if !r.wide && r.opt.Width < fullWidth {
+		room = max(r.opt.Width-fixed-len(":12345 > :12345"), 20)
+		from, to = port(from), port(to)
+	}
 	where := ""
 	if from != "" || to != "" {
 		where = from + " > " + to
 	}
-	line := fmt.Sprintf("%7d  %s  %s%s", frame, clock, pad(clean(what), whatWidth), where)
+	line := fmt.Sprintf("%7d  %s  %s%s", frame, clock, pad(clean(what), room), where)
 	if !r.any {
 		r.any = true
-		head := fmt.Sprintf("%7s  %-12s  %s%s", "frame", "time", pad(title, whatWidth), "from > to")
+		head := fmt.Sprintf("%7s  %-12s  %s%s", "frame", "time", pad(title, room), "from > to")
 		if err := r.line(head); err != nil {
 			return err
 		}
 	}
 	return r.line(line)
 }
+
+// port is what stands behind the last colon, with it.
+func port(addr string) string { return addr[max(strings.LastIndexByte(addr, ':'), 0):] }
 
 func (r *rowWriter) line(s string) error {
 	s = strings.TrimRight(s, " ")

@@ -293,9 +293,9 @@ func causes(s *server) string {
 		if len(s.causes) > 1 {
 			part += " " + number(r.count)
 		}
-		switch r.unsure {
-		case 0:
-		case r.count:
+		switch {
+		case r.unsure == 0 || r.attempt == nil: // nothing upstream is claimed
+		case r.unsure == r.count:
 			part += " (not certain)"
 		default:
 			part += " (" + number(r.unsure) + " not certain)"

@@ -315,6 +315,9 @@ func TestRows(t *testing.T) {
 	if d := cmp.Diff(want, rows(Options{})); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
+	if narrow := rows(Options{Width: 80}); !strings.Contains(narrow, "POST /mcp -> 202 (2)                      :53890 > :4000\n") {
+		t.Error(narrow)
+	}
 	for line := range strings.Lines(rows(Options{Width: 50})) {
 		if n := width(strings.TrimSuffix(line, "\n")); n > 50 {
 			t.Errorf("%d columns: %s", n, line)

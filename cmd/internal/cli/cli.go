@@ -79,12 +79,13 @@ func (a *app) root() *cobra.Command {
 that were answered "200, no tools" because an upstream server refused the
 gateway. It says which frame shows it, why the upstream refused, and what to
 change.`,
-		Example:               "  mcp401 analyze capture.pcap\n  mcp401 explain swallowed-401",
-		SilenceErrors:         true,
-		DisableFlagsInUseLine: true,
-		SilenceUsage:          true,
-		Args:                  cobra.ArbitraryArgs,
-		CompletionOptions:     cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Example:                    "  mcp401 analyze capture.pcap\n  mcp401 explain swallowed-401",
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		DisableFlagsInUseLine:      true,
+		SilenceUsage:               true,
+		Args:                       cobra.ArbitraryArgs,
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				err := fmt.Errorf("%s is not a command", quote(args[0]))

@@ -18,7 +18,7 @@ func render(page string, columns int, color bool) string {
 			r.flush()
 			fenced = !fenced
 		case fenced:
-			r.out("    " + line)
+			r.out("  " + line) // not more: pages are written for 80 columns and a little
 		case trimmed == "":
 			r.flush()
 			r.blank()

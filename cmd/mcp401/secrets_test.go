@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mcp401/cmd/internal/cli"
+)
+
+// tokens matches what proves who somebody is, in a pcap and in a HAR.
+var tokens = regexp.MustCompile(`(?i)(?:authorization|api-key|cookie)"?(?:: |[^}\n]{0,20}"value": ?")(?:bearer |basic )*([!-~]{6,})`)
+
+// No secret leaves the program: every command over every capture, searched for
+// the tokens that the captures hold.
+func TestNoSecretLeaves(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{
+		"../../samples/*/capture.*",
+		"../../../shared/captures/*.pcap",
+		"../../../shared/har/*.har",
+	} {
+		found, _ := filepath.Glob(pattern)
+		if len(found) == 0 {
+			t.Logf("nothing is at %s: skipped", pattern)
+		}
+		files = append(files, found...)
+	}
+	held := 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets := map[string]bool{}
+		for _, m := range tokens.FindAllSubmatch(b, -1) {
+			secret := strings.Trim(string(m[1]), `"\,;`)
+			if len(secret) >= 6 && !strings.EqualFold(secret, "bearer") {
+				secrets[secret] = true
+			}
+		}
+		held += len(secrets)
+		for _, args := range [][]string{
+			{"analyze"}, {"analyze", "--format", "json"}, {"analyze", "--format", "jsonl"},
+			{"show"}, {"show", "--format", "jsonl"}, {"show", "--all"}, {"show", "--all", "--format", "jsonl"},
+		} {
+			var out, errs bytes.Buffer
+			cli.Main(append(args, file), nil, &out, &errs)
+			for secret := range secrets {
+				if bytes.Contains(out.Bytes(), []byte(secret)) || bytes.Contains(errs.Bytes(), []byte(secret)) {
+					t.Errorf("%q over %s prints a secret of %d bytes that begins with %.3s", args, file, len(secret), secret)
+				}
+			}
+		}
+	}
+	if held == 0 {
+		t.Error("no capture holds a token: the test proves nothing")
+	}
+	t.Logf("%d files, %d tokens", len(files), held)
+}
