@@ -54,8 +54,9 @@ type Event struct {
 	N    int        // Hole: bytes missing, negative when nobody knows
 	Why  decode.End // Cut only: what ended it; 0: a hole in the capture hid the rest, or bytes that are not HTTP or beyond a bound
 
-	Absent bool   // Done only: the content was not recorded (HAR); without it a message without Body has none
-	Error  string // Cut of a response only: why there is none, in the recorder's words (HAR); not redacted
+	Absent  bool   // Done only: the content was not recorded (HAR); without it a message without Body has none
+	Aborted bool   // Cut of a response only: the client gave it up, and kept the connection (HTTP/2)
+	Error   string // Cut of a response only: why there is none, in the recorder's words (HAR); not redacted
 }
 
 // A Header is the header fields of a message in the order they were sent.
