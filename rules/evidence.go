@@ -296,17 +296,21 @@ func (f *Finding) Tell(c *hop.Case, o *mcp.Outcome) {
 		Flow: flow(k.Asked.Flow.Server, k.Asked.Flow.Client), Excerpt: fmt.Sprintf("%s: %s %d", o.Server, o.Status, o.HTTP)})
 }
 
+// Sure reports whether an attempt may be blamed for a case: it was linked to it,
+// or nothing is missing that might be the right one.
+func Sure(c *hop.Case, a *hop.Attempt) bool {
+	return a.Confidence == hop.Linked || c.Holes == 0 && !Has(c, hop.Unseen)
+}
+
 // Swallowed is the rule of swallowed-401 and swallowed-403: an empty list, and
 // an attempt for it, or the gateway's own word, that ended in that status.
 func Swallowed(c *hop.Case, status hop.Outcome) (Finding, bool) {
 	if c.Kind != hop.List || !Empty(c) || !Certain(c) {
 		return Finding{}, false
 	}
-	if failed := Failed(c); len(failed) > 0 {
+	failed := Failed(c)
+	if len(failed) > 0 && failed[0].Outcome == status && Sure(c, failed[0]) {
 		a := failed[0]
-		if a.Outcome != status || (c.Holes > 0 || Has(c, hop.Unseen)) && a.Confidence != hop.Linked {
-			return Finding{}, false
-		}
 		f := New(c, Name(a)+" "+Words(a)+" and the client got 200 with no tools")
 		if c.Confidence != hop.Proved {
 			f.Confidence = a.Confidence

@@ -134,6 +134,9 @@ func (c *Conn) place(from, at decode.Mark) int {
 		// The client waited for all answers before it asked this.
 		c.unsure, c.doubt = false, false
 		return n - 1
+	case first.hidden && c.missed:
+		// Its response may be lost, and a request behind it as well, which this
+		// one answers: any of them may be the one.
 	case !first.missed && (n == 1 || !c.doubt):
 		return 0
 	case !c.pipelines && (n == 1 || c.doubt):

@@ -18,7 +18,7 @@ var Rule = rules.Rule{ID: "call-401", Title: "A tool call was refused by the ups
 // match takes a refused tool call that came back as a result.
 func match(c *hop.Case) (rules.Finding, bool) {
 	failed := rules.Failed(c)
-	if c.Kind != hop.ToolCall || c.Call.Outcome != pair.Answered || len(failed) == 0 || !failed[0].Outcome.Auth() {
+	if c.Kind != hop.ToolCall || c.Call.Outcome != pair.Answered || len(failed) == 0 || !failed[0].Outcome.Auth() || !rules.Sure(c, failed[0]) {
 		return rules.Finding{}, false
 	}
 	f := rules.New(c, rules.Name(failed[0])+" "+rules.Words(failed[0])+" to a tool call and the client got 200 with isError")

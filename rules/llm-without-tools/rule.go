@@ -23,7 +23,7 @@ func match(c *hop.Case) (rules.Finding, bool) {
 		return rules.Finding{}, false
 	}
 	failed := rules.Failed(c)
-	if len(failed) == 0 || c.Count < 0 && (rules.Has(c, hop.OK) || rules.Has(c, hop.Unseen)) {
+	if len(failed) == 0 || !rules.Sure(c, failed[0]) || c.Count < 0 && (rules.Has(c, hop.OK) || rules.Has(c, hop.Unseen)) {
 		return rules.Finding{}, false
 	}
 	f := rules.New(c, rules.Name(failed[0])+" "+rules.Words(failed[0])+" and the model was called without its tools")

@@ -158,7 +158,7 @@ func (p *Pairer) told(x *mcp.Exchange) {
 		if m.Kind != mcp.Result && m.Kind != mcp.Error {
 			continue
 		}
-		if c := e.find(m); c != nil {
+		if c := e.find(m, x.Hole); c != nil {
 			p.decide(c, Answered, x, m, m.At)
 		} else if c := p.elsewhere(x, m); c != nil {
 			p.decide(c, Answered, x, m, m.At)
@@ -167,8 +167,9 @@ func (p *Pairer) told(x *mcp.Exchange) {
 }
 
 // find is the call of this exchange that m answers: by id, or the only one
-// there is, because some servers answer with a null id or a number of their own.
-func (e *exchange) find(m *mcp.Message) *Call {
+// there is, because some servers answer with a null id or a number of their
+// own. Where bytes are missing only the id tells: the answer may be another's.
+func (e *exchange) find(m *mcp.Message, hole bool) *Call {
 	if e == nil {
 		return nil
 	}
@@ -184,7 +185,7 @@ func (e *exchange) find(m *mcp.Message) *Call {
 		only = c
 		n++
 	}
-	if n == 1 && only.Asked.Kind == mcp.RPC {
+	if n == 1 && only.Asked.Kind == mcp.RPC && (!hole || only.Request == nil) {
 		return only
 	}
 	return nil
@@ -193,8 +194,8 @@ func (e *exchange) find(m *mcp.Message) *Call {
 // elsewhere is the call of another exchange that m, on the stream x, answers:
 // of the same session where it is known, else of the same client and server.
 func (p *Pairer) elsewhere(x *mcp.Exchange, m *mcp.Message) *Call {
-	if x.Kind != mcp.Stream || m.ID == "" || m.ID == "null" {
-		return nil
+	if x.Kind != mcp.Stream || x.Method != "GET" || m.ID == "" || m.ID == "null" {
+		return nil // an answer whose request was not seen may be anybody's
 	}
 	for _, ch := range []channel{{x.Flow.Server, netip.Addr{}, x.Session}, {x.Flow.Server, x.Flow.Client.Addr(), ""}} {
 		if ch.session == "" && !ch.client.IsValid() {

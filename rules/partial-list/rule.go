@@ -21,7 +21,7 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	if c.Kind == hop.ToolCall || c.Count <= 0 || c.Call.Outcome != pair.Answered {
 		return rules.Finding{}, false
 	}
-	if failed := rules.Failed(c); len(failed) > 0 && len(c.Servers) != 1 && rules.Certain(c) {
+	if failed := rules.Failed(c); len(failed) > 0 && len(c.Servers) != 1 && rules.Sure(c, failed[0]) && rules.Certain(c) {
 		f := rules.New(c, "")
 		f.Blame(c, failed)
 		f.Text = "the tools of " + rules.Names(f.Servers) + " are missing: " + rules.Name(failed[0]) + " " + rules.Words(failed[0])

@@ -17,7 +17,7 @@ var Rule = rules.Rule{ID: "unseen-upstream", Title: "An empty list, and the capt
 // match takes every other empty list: what was asked upstream is not in the
 // capture, or not whole.
 func match(c *hop.Case) (rules.Finding, bool) {
-	if !rules.Empty(c) || c.Kind == hop.LLM && len(rules.Failed(c)) > 0 && rules.Certain(c) {
+	if !rules.Empty(c) || c.Kind == hop.LLM && len(rules.Failed(c)) > 0 && rules.Certain(c) && rules.Sure(c, rules.Failed(c)[0]) {
 		return rules.Finding{}, false
 	}
 	text, fix := "no tools, and ", ""
@@ -28,7 +28,7 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	case c.Opaque > 0:
 		text += "the gateway's upstream connections are TLS without keys"
 		fix = "start the gateway with SSLKEYLOGFILE set and give the file with --keylog"
-	case c.Hidden || len(c.Attempts) > 0:
+	case c.Hidden || c.Holes > 0 || len(c.Attempts) > 0:
 		text += "the upstream side is not whole in the capture"
 		fix = "capture again with a larger buffer (`tcpdump -B 65536 -s 0`)"
 	default:
