@@ -74,6 +74,10 @@ func advice(c *hop.Case, a *hop.Attempt, id cause.ID) (fix, verify string) {
 	if e, ok := cause.LookupFailure(string(a.Outcome)); ok {
 		return e.Expand(v)
 	}
+	if a.Outcome.Auth() && c.NoAuth {
+		return "the credentials were removed from the HAR, so that the reason does not show: export it once more with sensitive data, or capture on the gateway",
+			"mcp401 analyze gateway.har"
+	}
 	return "", ""
 }
 

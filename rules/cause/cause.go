@@ -1,3 +1,9 @@
+// Package cause says why an upstream refused, and what to do about it.
+//
+// It looks only at what the case shows: the credential that the upstream got,
+// those that the client sent, and the challenge. It never says that a token is
+// good. The one trick: the causes are a table of tests, and the first that
+// fits is the cause.
 package cause
 
 // An ID names a cause: why an upstream refused.

@@ -51,7 +51,9 @@ var tests = []test{
 		return r.u == nil && p != nil && credential(p.Asked) != nil && p.Asked.Authority != r.a.Decisive.Asked.Authority
 	}},
 	{AliasMismatch, (*refusal).wrongAlias},
-	{HeaderNotForwarded, func(r *refusal) bool { return r.u == nil && len(r.client) > 0 }},
+	{HeaderNotForwarded, func(r *refusal) bool {
+		return r.u == nil && slices.ContainsFunc(r.client, func(k mcp.Credential) bool { return !r.elsewhere(k) })
+	}},
 	{TokenMissing, func(r *refusal) bool { return r.u == nil && !r.c.NoAuth }},
 	{TokenRejected, func(r *refusal) bool { return r.u != nil }},
 }
@@ -197,27 +199,41 @@ func (r *refusal) wrongAlias() bool {
 		return false
 	}
 	wrong := false
-	for i := range r.client {
-		rest, ok := strings.CutPrefix(r.client[i].Header, "x-mcp-")
-		if !ok {
-			continue
-		}
-		alias, _, ok := strings.Cut(rest, "-")
-		if !ok { // x-mcp-auth names no server
-			continue
-		}
-		if sameName(alias, r.a.Server) {
+	for _, k := range r.client {
+		alias, ok := aliasOf(k)
+		switch {
+		case !ok || r.elsewhere(k):
+		case sameName(alias, r.a.Server):
 			return false
+		default:
+			wrong = true
 		}
-		if len(r.c.Servers) > 1 && slices.ContainsFunc(r.c.Servers, func(s string) bool { return sameName(alias, s) }) {
-			continue // it is for another server of the same call
-		}
-		if len(r.c.Servers) == 0 && slices.ContainsFunc(r.c.Names, func(s string) bool { return sameName(alias, s) }) {
-			continue
-		}
-		wrong = true
 	}
 	return wrong
+}
+
+// elsewhere reports whether a credential is for another server that the same
+// call may reach.
+func (r *refusal) elsewhere(k mcp.Credential) bool {
+	alias, ok := aliasOf(k)
+	if !ok || r.a.Server == "" || sameName(alias, r.a.Server) {
+		return false
+	}
+	others := r.c.Servers
+	if len(others) == 0 {
+		others = r.c.Names
+	}
+	return len(r.c.Servers) != 1 && slices.ContainsFunc(others, func(s string) bool { return sameName(alias, s) })
+}
+
+// aliasOf is the name in x-mcp-<name>-<field>; x-mcp-auth names no server.
+func aliasOf(k mcp.Credential) (string, bool) {
+	rest, ok := strings.CutPrefix(k.Header, "x-mcp-")
+	if !ok {
+		return "", false
+	}
+	alias, _, ok := strings.Cut(rest, "-")
+	return alias, ok
 }
 
 // sameName reports whether a header field is for that server as a gateway

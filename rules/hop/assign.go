@@ -229,7 +229,10 @@ type row struct {
 }
 
 func (r row) takes(s *supply) bool {
-	return r.end == nil || same(*r.end, s.end)
+	if r.end == nil {
+		return !s.token
+	}
+	return same(*r.end, s.end)
 }
 
 // same reports whether two endpoints may be one: a connection shows no path.
@@ -287,11 +290,15 @@ func (l *Linker) assign(d *demand, window []*supply) []*supply {
 
 // rows returns what a demand wants of the attempts.
 func (l *Linker) rows(d *demand, all []*supply) []row {
-	if len(d.names) == 1 {
-		return []row{{d, nil}}
-	}
 	var rows []row
+	one := len(d.names) == 1
+	if one {
+		rows = append(rows, row{d, nil})
+	}
 	for _, g := range groups(l.fitting(d, all)) {
+		if one && !g.s[0].token {
+			continue
+		}
 		end := g.end
 		rows = append(rows, row{d, &end})
 	}

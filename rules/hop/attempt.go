@@ -203,7 +203,7 @@ func (s *supply) add(c *pair.Call) {
 		}
 	case "tools/call":
 		s.asked = "call"
-	case "initialize", "server/discover", "ping", "GET":
+	case "initialize", "server/discover", "ping", "GET", "token":
 	default:
 		if s.asked == "other" {
 			s.asked = "else"

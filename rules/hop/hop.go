@@ -241,7 +241,7 @@ func (l *Linker) ended(c *pair.Call) {
 		delete(l.supplied, c)
 		l.answered(s, c)
 		if !s.Outcome.Failed() && s.token {
-			s.taken = true // a token was given: nothing to explain
+			l.spent(s)
 		}
 		if s.Outcome != Pending && s.Outcome != Unseen && !s.token {
 			l.last[s.end] = s

@@ -229,6 +229,7 @@ func prefixed(got, had []string, name string) bool {
 }
 
 func (l *Linker) makeCase(d *demand, got []*supply) *Case {
+	got = explain(d, got)
 	sort.SliceStable(got, func(i, j int) bool { return got[i].First.Frame < got[j].First.Frame })
 	x := d.call.Asked
 	c := &Case{
