@@ -50,7 +50,7 @@ func (l *Linker) fit(d *demand, s *supply) (int, bool) {
 		yes, maybe := false, false
 		for _, n := range d.names {
 			y, no := d.srv.names[n].at(s)
-			yes, maybe = yes || y, maybe || !no
+			yes, maybe = yes || y, maybe || !no && !d.srv.elsewhere(n, s.end)
 		}
 		switch {
 		case yes:

@@ -209,6 +209,14 @@ func (n *name) decide() {
 	n.home, n.sure = best.end, best.v >= sure && best.v >= 2*next
 }
 
+// elsewhere reports whether an endpoint is known to be another name's, while
+// nobody knows where n is: two names may share an endpoint, but that has to
+// show itself first.
+func (s *server) elsewhere(n string, end endpoint) bool {
+	home, ok := s.homes[end]
+	return ok && home != n && !s.names[n].known()
+}
+
 type vote struct {
 	end endpoint
 	v   float64

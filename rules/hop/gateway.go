@@ -21,7 +21,8 @@ type server struct {
 	served   int  // attempts that its calls have
 
 	names map[string]*name
-	list  []string // those of them whose place is known, and how many there were
+	homes map[endpoint]string // endpoints that are known to be a name's
+	list  []string            // those of them whose place is known, and how many there were
 	knew  int
 	hosts map[netip.Addr]bool // other addresses that its attempts come from
 	keys  map[string]bool     // hashes of its own keys
@@ -32,7 +33,7 @@ func (l *Linker) server(addr netip.AddrPort) *server {
 	if s != nil {
 		return s
 	}
-	s = &server{addr: addr, profile: general, names: map[string]*name{}, hosts: map[netip.Addr]bool{}, keys: map[string]bool{}}
+	s = &server{addr: addr, profile: general, names: map[string]*name{}, homes: map[endpoint]string{}, hosts: map[netip.Addr]bool{}, keys: map[string]bool{}}
 	for _, a := range l.cfg.Gateways {
 		if sameAddr(a, addr) {
 			s.named = true

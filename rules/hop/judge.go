@@ -138,17 +138,13 @@ func (l *Linker) learn(d *demand) {
 	}
 	present := map[endpoint]bool{}
 	holed := l.holed(d) > 0
-	gs := groups(d.window)
-	mcps := 0
-	for _, g := range gs {
-		if !g.s[0].token {
-			mcps++
-		}
+	gs := slices.DeleteFunc(groups(d.window), func(g group) bool { return g.s[0].token })
+	// What is known to be another name's counts only where there is nothing else.
+	if rest := slices.DeleteFunc(slices.Clone(gs), func(g group) bool { return d.srv.elsewhere(d.names[0], g.end) }); len(rest) > 0 {
+		gs = rest
 	}
+	mcps := len(gs)
 	for _, g := range gs {
-		if g.s[0].token {
-			continue
-		}
 		end := g.end
 		present[end] = true
 		v := 1 / float64(mcps)
@@ -176,7 +172,9 @@ func (l *Linker) learn(d *demand) {
 			}
 		}
 	}
-	n.decide()
+	if n.decide(); n.sure {
+		d.srv.homes[n.home] = d.names[0]
+	}
 	l.changed = l.changed || !was && n.known()
 }
 
@@ -192,8 +190,10 @@ func (l *Linker) learnPrefixes(d *demand) {
 		for _, nm := range d.names {
 			if k := d.srv.name(nm); s.Outcome == OK && !k.known() && len(k.votes) < 256 && prefixed(tools, s.Tools, nm) {
 				k.votes[s.end] += 2*sure + 2
-				k.decide()
-				l.changed = l.changed || k.known()
+				if k.decide(); k.sure {
+					d.srv.homes[k.home] = nm
+					l.changed = true
+				}
 			}
 		}
 	}
