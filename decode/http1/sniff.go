@@ -12,6 +12,9 @@ const (
 
 	// mostLine bounds a request line; servers refuse longer ones.
 	mostLine = 64 << 10
+
+	// mostMethod bounds a method; the longest registered one has 17 bytes.
+	mostMethod = 64
 )
 
 // Sniff says whether p, the first bytes of one direction, is the begin of
@@ -64,11 +67,10 @@ func startLine(d decode.Dir, b []byte, from int) decode.Verdict {
 
 // requestSoFar judges the begin of a request line.
 func requestSoFar(b []byte) decode.Verdict {
-	const most = 64 // no method is longer
-	for i, c := range b[:min(len(b), most)] {
+	for i, c := range b[:min(len(b), mostMethod+1)] {
 		switch {
 		case c == ' ' && i > 0:
-			if i+1 < len(b) && (b[i+1] < ' ' || b[i+1] == 0x7f) || len(b) > mostLine {
+			if i+1 < len(b) && isControl(b[i+1]) || len(b) > mostLine {
 				return decode.No
 			}
 			return decode.More
@@ -76,11 +78,13 @@ func requestSoFar(b []byte) decode.Verdict {
 			return decode.No
 		}
 	}
-	if len(b) > most {
+	if len(b) > mostMethod {
 		return decode.No
 	}
 	return decode.More
 }
+
+func isControl(c byte) bool { return c < ' ' || c == 0x7f }
 
 // signature begins a PROXY protocol header of version 2.
 const signature = "\r\n\r\n\x00\r\nQUIT\n"

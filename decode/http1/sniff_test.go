@@ -65,6 +65,7 @@ func FuzzSniffNeverChangesItsMind(f *testing.F) {
 	f.Add(true, "GET / HTTP/1.1\r\n\r\n")
 	f.Add(true, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.0\n")
 	f.Add(false, "HTTP/1.1 200 OK")
+	f.Add(true, "0 \x1b HTTP/1.0\n")
 	f.Fuzz(func(t *testing.T, client bool, p string) {
 		d := decode.ToClient
 		if client {
