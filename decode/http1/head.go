@@ -144,7 +144,7 @@ func cutLine(b []byte) (line, rest []byte) {
 func (m *message) requestLine(line []byte) bool {
 	n := len(line) - len("HTTP/1.x")
 	i := bytes.IndexByte(line, ' ')
-	if i <= 0 || i > mostMethod || n <= i || line[n-1] != ' ' || !m.version(line[n:]) || isControl(line[i+1]) {
+	if i <= 0 || n <= i || line[n-1] != ' ' || !m.version(line[n:]) || isControl(line[i+1]) {
 		return false
 	}
 	m.method, m.target = line[:i], bytes.Trim(line[i:n], " ")

@@ -59,7 +59,7 @@ func startLine(d decode.Dir, b []byte, from int) decode.Verdict {
 	}
 	line, _ := cutLine(b[:from+i+1])
 	var m message
-	if !m.requestLine(line) {
+	if !m.requestLine(line) || len(m.method) > mostMethod {
 		return decode.No
 	}
 	return decode.Yes
