@@ -8,7 +8,8 @@ import (
 )
 
 // A ccmMode is AES-CCM (RFC 3610) with nonces of 12 bytes, as TLS uses it (RFC
-// 6655). It is a cipher.AEAD, whose Seal nobody but tests needs.
+// 6655), for additional data of less than 65280 bytes. It is a cipher.AEAD, whose
+// Seal nobody but tests needs.
 type ccmMode struct {
 	block cipher.Block
 	tag   int
@@ -74,20 +75,25 @@ func (c *ccmMode) sum(tag *[16]byte, nonce, p, aad []byte) {
 	c.mac[13], c.mac[14], c.mac[15] = byte(len(p)>>16), byte(len(p)>>8), byte(len(p))
 	c.block.Encrypt(c.mac[:], c.mac[:])
 	if len(aad) > 0 {
-		// TLS authenticates 5 or 13 bytes: with their length, one block.
 		var b [16]byte
 		binary.BigEndian.PutUint16(b[:], uint16(len(aad)))
-		copy(b[2:], aad)
-		c.mix(b[:])
+		n := copy(b[2:], aad)
+		c.mix(b[:2+n])
+		c.blocks(aad[n:])
 	}
+	c.blocks(p)
+	c.counter(nonce)
+	c.block.Encrypt(c.pad[:], c.ctr[:])
+	subtle.XORBytes(tag[:], c.mac[:], c.pad[:])
+}
+
+// blocks takes p, filled up with zeros, into the MAC.
+func (c *ccmMode) blocks(p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), 16)
 		c.mix(p[:n])
 		p = p[n:]
 	}
-	c.counter(nonce)
-	c.block.Encrypt(c.pad[:], c.ctr[:])
-	subtle.XORBytes(tag[:], c.mac[:], c.pad[:])
 }
 
 func (c *ccmMode) mix(p []byte) {

@@ -102,6 +102,9 @@ func (c *Conn) message(s *side, at decode.Mark, typ byte, b reader) {
 	case typ == compressedCert && !toClient:
 		c.info.ClientCert = true
 	case typ == finished && s.phase == handshakePhase:
+		if toClient || !h.earlyOK {
+			s.gap = 0 // what was lost was of the handshake
+		}
 		c.nextPhase(s, appPhase)
 	case typ == newSessionTicket && toClient && h.version < version13:
 		b.uint(4)

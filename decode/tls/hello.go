@@ -115,7 +115,7 @@ func (c *Conn) parseClientHello(h *handshake, r reader) bool {
 		case extSessionTicket:
 			h.clientTicket = sessionName(b)
 		case extEarlyData:
-			h.early = true
+			h.early, i.Early = true, true
 		case extECH:
 			h.ech, i.ECH = true, true
 		}

@@ -71,6 +71,9 @@ func (c *Conn) changeKeys(s *side, lost bool) {
 	if h.openers[0] == nil {
 		h.openers[0], h.openers[1] = h.params.openers12(h.version, h.etm, h.master, h.clientRandom[:], h.serverRandom[:])
 		c.keys.remember(h.serverID, h.master)
+	}
+	if s.dir == decode.ToClient {
+		// A ticket comes right before the server's change of keys.
 		c.keys.remember(h.newTicket, h.master)
 	}
 	s.opener = h.openers[s.dir]
@@ -105,8 +108,8 @@ func (c *Conn) start(s *side, h *handshake, it *item) bool {
 // enter begins the first phase whose secret there is.
 func (c *Conn) enter(s *side, h *handshake) bool {
 	from := max(s.phase, handshakePhase)
-	early := s.phase < 0 && s.dir == decode.ToServer && h.early && !h.hrr
-	if early && (h.earlyOK || !c.sides[decode.ToClient].agreed) {
+	early := s.phase < 0 && s.dir == decode.ToServer && h.early
+	if early && !h.hrr && (h.earlyOK || !c.sides[decode.ToClient].agreed) {
 		if h.earlyOK {
 			s.addGap(-1)
 		}

@@ -42,7 +42,7 @@ func (c *Conn) input(s *side, it *item) {
 
 // enqueue lets an item wait. A record that cannot be held is a hole.
 func (c *Conn) enqueue(s *side, it *item) {
-	if c.elem == nil {
+	if c.elem == nil && !c.full {
 		c.elem = c.keys.waiting.PushBack(c)
 		c.keys.hold(c, connCost)
 	}
@@ -60,7 +60,9 @@ func (c *Conn) enqueue(s *side, it *item) {
 	s.queue = append(s.queue, *it)
 	last := &s.queue[len(s.queue)-1]
 	last.body = append([]byte(nil), it.body...)
-	c.keys.hold(c, len(it.body)+itemCost)
+	if c.elem != nil {
+		c.keys.hold(c, len(it.body)+itemCost)
+	}
 }
 
 // connCost stands for the memory that a waiting connection takes.
@@ -77,10 +79,7 @@ func (it *item) merge(more *item) {
 // shed gives up the bytes that are held, so that others may hold theirs. What
 // is left is enough to go on with later records.
 func (c *Conn) shed() {
-	c.keys.waiting.Remove(c.elem)
-	c.elem = nil
-	c.keys.held -= c.held
-	c.held = 0
+	c.release()
 	c.full = true
 	for i := range c.sides {
 		s := &c.sides[i]
@@ -100,6 +99,16 @@ func (c *Conn) shed() {
 	}
 }
 
+// release takes a connection out of those that wait.
+func (c *Conn) release() {
+	if c.elem != nil {
+		c.keys.waiting.Remove(c.elem)
+		c.elem = nil
+		c.keys.held -= c.held
+		c.held = 0
+	}
+}
+
 // advance goes on with what waits, as far as it goes, in the order in which it
 // was captured.
 func (c *Conn) advance(at decode.Mark) {
@@ -116,11 +125,9 @@ func (c *Conn) advance(at decode.Mark) {
 			break
 		}
 	}
-	if len(a.queue) == 0 && len(b.queue) == 0 && c.elem != nil {
-		c.keys.waiting.Remove(c.elem)
-		c.elem = nil
-		c.keys.held -= c.held
-		c.held = 0
+	if len(a.queue) == 0 && len(b.queue) == 0 {
+		c.release()
+		c.full = false
 		if c.spilled > 0 && !c.keyless {
 			c.note(at, "limit/ciphertext", c.spilled, "bytes were not held until they could be decrypted")
 			c.spilled = 0
@@ -218,7 +225,7 @@ func (c *Conn) keyed(s *side, it *item) bool {
 
 // starve is for secrets that are missing. It reports whether that is for good.
 func (c *Conn) starve() bool {
-	c.starving = true
+	c.starving, c.starved = true, c.keys.gen
 	if !c.info.Decrypted {
 		c.info.Why = noKey
 	}

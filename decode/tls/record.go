@@ -137,7 +137,7 @@ func (c *Conn) wanted(s *side) bool {
 		return true
 	case s.secured:
 		return false
-	case len(s.queue) > 0 || typ == applicationData && c.starving:
+	case len(s.queue) > 0 || typ == applicationData && c.starving && c.starved == c.keys.gen:
 		return !c.keyless && !c.full && c.held+s.length()+itemCost <= c.lim.Ciphertext
 	}
 	return true
@@ -433,7 +433,7 @@ func (c *Conn) arrived(s *side, at decode.Mark) {
 	}
 	c.info.HandshakeDone = true
 	c.info.Records++
-	if len(c.info.Shape) < c.lim.Shape && n > 0 {
+	if len(c.info.Shape) < c.lim.Shape && n > 0 && !c.info.Decrypted {
 		c.info.Shape = append(c.info.Shape, Size{s.dir, at, n})
 	}
 }

@@ -76,7 +76,8 @@ type Info struct {
 
 	// Shape lists records of application data by their type and, in TLS 1.3, by
 	// their place behind what looks like the end of the handshake; up to
-	// Limits.Shape of them. Records counts all.
+	// Limits.Shape of them; none when application data was decrypted. Records
+	// counts all.
 	Shape   []Size
 	Records int
 }
@@ -106,6 +107,7 @@ type Conn struct {
 
 	helpless bool          // nothing can be decrypted, whatever secrets come
 	starving bool          // secrets were missing
+	starved  int           // the generation of keys that had none
 	keyless  bool          // and will not come
 	full     bool          // no more is held
 	gen      int           // of keys, that was used last
@@ -119,9 +121,10 @@ type Conn struct {
 // A side is one direction of a connection.
 type side struct {
 	dir   decode.Dir
-	ended bool // End came
-	over  bool // nothing more is read or told
-	plain bool // not TLS
+	ended bool       // End came
+	over  bool       // nothing more is read or told
+	how   decode.End // over: how it ended
+	plain bool       // not TLS
 
 	// Framing.
 	hdr   [headerLen]byte
@@ -310,11 +313,17 @@ func (c *Conn) app(s *side, at decode.Mark, p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	c.info.Decrypted, c.info.HandshakeDone, c.info.Why = true, true, ""
+	c.info.Decrypted, c.info.HandshakeDone, c.info.Why, c.info.Shape = true, true, "", nil
 	if !c.opened {
 		c.opened = true
 		if c.cfg.Inner != nil {
 			c.inner = c.cfg.Inner(&c.info)
+		}
+		for i := range c.sides {
+			if o := &c.sides[i]; o.over && c.inner != nil {
+				c.tellGap(o, at)
+				c.inner.End(o.dir, at, o.how)
+			}
 		}
 	}
 	if c.inner == nil {
@@ -346,7 +355,7 @@ func (c *Conn) close(s *side, at decode.Mark, why decode.End) {
 	if s.over {
 		return
 	}
-	s.over = true
+	s.over, s.how = true, why
 	if c.inner != nil {
 		c.tellGap(s, at)
 		c.inner.End(s.dir, at, why)
