@@ -77,7 +77,7 @@ func (l *Linker) begin(c *pair.Call) *supply {
 	case c.Method != "GET":
 		s = l.sess.loosely(c, end)
 	}
-	if s != nil && (s.taken || now-s.latest() > sessionGap && s.to != never || c.Method == "tools/list" && s.asked == "list" && (c.Request == nil || !c.Request.Cursor)) {
+	if s != nil && (s.taken || now-s.latest() > sessionGap && (s.to != never || s.open == 0) || c.Method == "tools/list" && s.asked == "list" && (c.Request == nil || !c.Request.Cursor)) {
 		s = nil
 	}
 	if s == nil {

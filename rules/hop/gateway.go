@@ -1,7 +1,9 @@
 package hop
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"mcp401/decode/mcp"
 )
@@ -141,6 +143,9 @@ func (l *Linker) promote(s *server) {
 	if !s.listed {
 		s.listed = true
 		l.gateways = append(l.gateways, s)
+		for _, n := range slices.Sorted(maps.Keys(l.cfg.Names)) {
+			s.inventory(mcp.Server{Name: n, Alias: l.cfg.Names[n].Alias, URL: l.cfg.Names[n].URL})
+		}
 		l.changed = true
 	}
 }
