@@ -161,6 +161,7 @@ type Conn struct {
 	spare       []*stream
 	clock       uint64
 	highest     uint32     // of the streams that the client opened
+	promised    uint32     // the highest of the streams that the server opened
 	refused     uint32     // streams above it will not be answered (GOAWAY)
 	closed      [64]uint32 // the streams that were closed last
 	closes      int

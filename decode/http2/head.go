@@ -220,6 +220,7 @@ func (c *Conn) pushed(s *side, at decode.Mark) {
 	if s.dir == decode.ToServer || s.block.broken || id == 0 || id&1 == 1 || c.streams[id] != nil || c.wasClosed(id) {
 		return
 	}
+	c.promised = max(c.promised, id)
 	x := c.open(id, at)
 	x.method, x.half[decode.ToServer] = c.head.method, begun
 	c.tell(decode.ToServer, x, s.block.from, at)

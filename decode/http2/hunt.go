@@ -21,7 +21,7 @@ const (
 func (c *Conn) hunt(s *side, at decode.Mark, p []byte) []byte {
 	edge := s.edge || at != s.last
 	s.last, s.edge = at, false
-	for i := 0; i < len(p); i++ {
+	for i := 0; i < len(p); {
 		if s.tails == 0 {
 			j := bytes.IndexByte(p[i:], 0)
 			if j < 0 {
@@ -31,52 +31,65 @@ func (c *Conn) hunt(s *side, at decode.Mark, p []byte) []byte {
 			edge = edge && j == 0
 			s.skip += j
 			i += j
-		}
-		if s.tails == len(s.tail) {
-			if c.found(s, at, p[i]) {
-				return p[i+1:]
+			if len(p)-i >= len(s.hdr) {
+				copy(s.hdr[:], p[i:])
+				if c.found(s, at, at, edge) {
+					return p[i+len(s.hdr):]
+				}
+				s.skip++
+				i++
+				edge = false
+				continue
 			}
-			s.forget(spot{p[i], edge, at})
-		} else {
+		}
+		if s.tails < len(s.tail) {
 			s.tail[s.tails] = spot{p[i], edge, at}
 			s.tails++
+			i++
+			edge = false
+			continue
 		}
-		edge = false
+		for k, x := range s.tail {
+			s.hdr[k] = x.b
+		}
+		s.hdr[8] = p[i]
+		switch {
+		case c.found(s, s.tail[0].at, at, s.tail[0].edge):
+			return p[i+1:]
+		case i >= len(s.tail):
+			// The tail lies in p, where looking is cheaper.
+			s.tails = 0
+			s.skip++
+			i -= len(s.tail) - 1
+		default:
+			s.forget()
+		}
 	}
 	return nil
 }
 
 // forget drops the begin of the tail up to the next byte that a frame header
-// may begin with, and adds x.
-func (s *side) forget(x spot) {
+// may begin with.
+func (s *side) forget() {
 	n := 1
 	for n < len(s.tail) && s.tail[n].b != 0 {
 		n++
 	}
 	s.skip += n
 	s.tails = copy(s.tail[:], s.tail[n:])
-	if s.tails == 0 && x.b != 0 {
-		s.skip++
-		return
-	}
-	s.tail[s.tails] = x
-	s.tails++
 }
 
-// found reports whether the tail and b are a frame header, and goes on with it.
-func (c *Conn) found(s *side, at decode.Mark, b byte) bool {
-	for i, x := range s.tail {
-		s.hdr[i] = x.b
-	}
-	s.hdr[8] = b
+// found reports whether hdr, which begins at from, is a frame header, and goes
+// on with it.
+func (c *Conn) found(s *side, from, at decode.Mark, edge bool) bool {
 	if s.hdr[0] != 0 || s.hdr[5]&0x80 != 0 {
 		return false
 	}
 	s.readHeader()
-	if !s.believable() || !c.expected(s, s.tail[0].edge) {
+	if !s.believable() || !c.expected(s, edge) {
 		return false
 	}
-	s.begin = s.tail[0].at
+	s.begin = from
 	if s.skip > 0 {
 		c.warn("http2/skipped", at, s.skip, "bytes before the next frame were passed over")
 	}
@@ -130,7 +143,8 @@ func (c *Conn) expected(s *side, edge bool) bool {
 		if s.flags&^(flagEndStream|flagPadded) != 0 || s.left == 0 && s.flags != flagEndStream {
 			return false
 		}
-		return x != nil && x.half[s.dir] != whole || edge && c.near(s)
+		// Elsewhere a row of zeros with a few small numbers is enough.
+		return edge && (x != nil && x.half[s.dir] != whole || c.near(s))
 	case frameHeaders:
 		if s.flags&^(flagEndStream|flagEndHeaders|flagPadded|flagPriority) != 0 || s.left == 0 {
 			return false
@@ -157,13 +171,15 @@ func (c *Conn) expected(s *side, edge bool) bool {
 // near reports whether the number of the stream in hand may be that of a stream
 // that was not seen, or of one that is over.
 func (c *Conn) near(s *side) bool {
-	if s.dir == decode.ToClient && s.id&1 == 1 && !c.sides[decode.ToServer].holed && s.id > c.highest+1 {
-		return false // its request would have been seen
-	}
-	if s.id&1 == 0 && s.dir == decode.ToServer && s.typ <= frameHeaders {
-		return false // clients send no message on a pushed stream
-	}
-	if c.highest == 0 {
+	r := &c.sides[decode.ToServer]
+	switch {
+	case s.id&1 == 0:
+		// Hardly anybody pushes, and the half of a frame header that follows a
+		// hole often looks like one of a stream with an even number.
+		return s.dir == decode.ToClient && s.id <= c.promised
+	case s.dir == decode.ToClient && !r.holed && !c.nowait:
+		return s.id <= c.highest // other requests would have been seen
+	case c.highest == 0:
 		return s.id < 1<<24
 	}
 	return s.id <= c.highest+ahead

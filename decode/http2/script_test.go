@@ -28,7 +28,7 @@ import (
 //	> DATA 1 END_STREAM | some text
 //	> RST_STREAM 1 CODE=8
 //	> GOAWAY 0 LAST=1
-//	> 0xbe 0 FLAGS=0xff | text         a type by number
+//	> 0xbe 0 FLAGS=0xff | text         a type by number: the payload as it is
 //
 // ">-" instead of ">" changes the encoder's table and is not on the wire. "!"
 // before a field keeps it out of the table, "?" makes it a literal without
@@ -59,7 +59,7 @@ func (a *assembler) line(d decode.Dir, text string) ([]byte, error) {
 	if words[0] == "PREFACE" {
 		return []byte(preface), nil
 	}
-	typ := -1
+	typ, raw := -1, false
 	for i, name := range types {
 		if name == words[0] {
 			typ = i
@@ -70,7 +70,7 @@ func (a *assembler) line(d decode.Dir, text string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		typ = int(n)
+		typ, raw = int(n), true
 	}
 	id := 0
 	flags := 0
@@ -100,7 +100,11 @@ func (a *assembler) line(d decode.Dir, text string) ([]byte, error) {
 	if flags&flagPadded != 0 {
 		p = append(p, byte(opt["PADDED"]))
 	}
-	switch typ {
+	kind := typ
+	if raw {
+		kind = 0
+	}
+	switch kind {
 	case frameHeaders, framePush, frameContinuation:
 		if flags&flagPriority != 0 {
 			p = append(p, 0, 0, 0, 0, 15)

@@ -164,6 +164,9 @@ func (c *Conn) reset(s *side, at decode.Mark, code uint32) {
 	x := c.streams[s.id]
 	switch {
 	case x == nil:
+		if !c.wasClosed(s.id) {
+			c.close(s.id) // what is under way answers nothing anymore
+		}
 	case s.dir == decode.ToServer:
 		// The client wants no answer anymore. With code 8 (CANCEL) that is how
 		// clients leave an event stream.
