@@ -369,6 +369,7 @@ func (d *Decoder) response(o *open, e *httpmsg.Event) {
 		}
 	case httpmsg.Cut:
 		o.x.Error = clean(e.Error, 200)
+		o.gone = o.gone || e.Aborted
 		why := e.Why
 		if why == 0 {
 			o.x.Hole, why = true, decode.Cut
@@ -382,6 +383,9 @@ func (d *Decoder) answerHead(o *open, e *httpmsg.Event) {
 	x := &o.x
 	o.respHead = true
 	x.Status, x.Head = e.Status, e.At
+	if e.Status == 0 {
+		x.Hole = true // there is one, and nobody knows which
+	}
 	o.resp.decoded = e.Decoded
 	d.responseHead(o, e.Header)
 	o.resp.mode = o.responseMode()

@@ -522,3 +522,27 @@ func BenchmarkSmallExchange(b *testing.B) {
 		exchange(d, flow, n, askFields, sseFields, listAsk, []byte("event: message\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[]}}\r\n\r\n"))
 	}
 }
+
+// A status that could not be read is no absence of one, and a client that takes
+// one stream back has gone away although its connection stays.
+func TestUnreadStatusAndStreamTakenBack(t *testing.T) {
+	for _, c := range []struct {
+		events  []httpmsg.Event
+		hole    bool
+		aborted bool
+	}{
+		{[]httpmsg.Event{{Kind: httpmsg.Head}, {Kind: httpmsg.Done}}, true, false},
+		{[]httpmsg.Event{{Kind: httpmsg.Head, Status: 200}, {Kind: httpmsg.Done}}, false, false},
+		{[]httpmsg.Event{{Kind: httpmsg.Head, Status: 200}, {Kind: httpmsg.Cut, Why: decode.Fin, Aborted: true}}, false, true},
+	} {
+		p := newPlayer(Config{})
+		p.play("> GET /mcp\n>.\n")
+		for _, e := range c.events {
+			e.ID, e.Dir = p.out[0].ID, decode.ToClient
+			p.d.Event(&p.out[0].Flow, false, false, &e)
+		}
+		if x := p.out[len(p.out)-1]; x.Phase != Closed || x.Hole != c.hole || x.Aborted != c.aborted {
+			t.Errorf("%+v: phase %v hole %v aborted %v", c.events, x.Phase, x.Hole, x.Aborted)
+		}
+	}
+}
