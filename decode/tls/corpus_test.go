@@ -38,7 +38,6 @@ func shared(t testing.TB, name string) string {
 type tally struct {
 	conns []*Conn
 	bytes int
-	text  [][2]strings.Builder
 	codes map[string]int
 }
 

@@ -81,6 +81,7 @@ func (it *item) merge(more *item) {
 func (c *Conn) shed() {
 	c.release()
 	c.full = true
+	var at decode.Mark
 	for i := range c.sides {
 		s := &c.sides[i]
 		var kept []item
@@ -95,8 +96,12 @@ func (c *Conn) shed() {
 			}
 			kept = append(kept, it)
 		}
-		s.queue = kept
+		if s.queue = kept; len(kept) > 0 {
+			at = kept[len(kept)-1].at
+		}
 	}
+	// A connection that is over has nothing left to wait for.
+	c.finish(at)
 }
 
 // release takes a connection out of those that wait.

@@ -387,6 +387,29 @@ func TestCiphertextLimits(t *testing.T) {
 	}
 }
 
+// Connections that are over and wait give way to others.
+func TestWaitingLimit(t *testing.T) {
+	keys := NewKeys(decode.Limits{Ciphertexts: 20 << 10})
+	var all []*heard
+	for range 50 {
+		s := newSealer(0x1301)
+		s.handshake()
+		s.talk(short)
+		s.close()
+		all = append(all, newHeard(keys, Config{}).play(s.steps))
+		if keys.held > 24<<10 {
+			t.Fatal(keys.held)
+		}
+	}
+	if !slices.Equal(all[0].codes, []string{"limit/ciphertext", noKey}) || len(all[49].codes) > 0 || !all[49].conn.Waiting() {
+		t.Error(all[0].codes, all[49].codes)
+	}
+	keys.Add(newSealer(0x1301).keylog())
+	keys.Retry(decode.Mark{})
+	all[49].want(t, short)
+	all[0].want(t, nil)
+}
+
 func TestSecretsLimit(t *testing.T) {
 	k := NewKeys(decode.Limits{Secrets: 10})
 	for i := range 100 {
