@@ -16,13 +16,20 @@ import (
 // New begins a finding of a case with what every finding has: how sure the
 // join is, and the client's request and answer as evidence.
 func New(c *hop.Case, text string) Finding {
-	f := Finding{Text: text, Confidence: c.Confidence, Outcomes: c.Outcomes, Causes: make([]cause.ID, len(c.Attempts))}
-	for i, a := range c.Attempts {
-		f.Causes[i] = cause.Of(c, a)
-	}
+	f := Fine(c, text)
 	f.Evidence = append(f.Evidence, request("client request", c.Call))
 	if c.Call.Exchange != nil {
 		f.Evidence = append(f.Evidence, response("client answer", c.Call, answerText(c)))
+	}
+	return f
+}
+
+// Fine is the finding of a case in which all went well: it is counted and not
+// printed, and needs no evidence.
+func Fine(c *hop.Case, text string) Finding {
+	f := Finding{Text: text, Confidence: c.Confidence, Outcomes: c.Outcomes, Causes: make([]cause.ID, len(c.Attempts))}
+	for i, a := range c.Attempts {
+		f.Causes[i] = cause.Of(c, a)
 	}
 	return f
 }

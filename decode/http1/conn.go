@@ -164,15 +164,35 @@ type bounds struct{ head, fields, pipelined int }
 // else "http".
 func New(flow decode.Flow, scheme string, lim decode.Limits, emit func(*httpmsg.Event), note func(decode.Note)) *Conn {
 	lim = lim.WithDefaults()
-	c := &Conn{flow: flow, scheme: scheme, emit: emit, note: note}
-	c.most = bounds{lim.Head, lim.Fields, lim.Pipelined}
+	c := &Conn{note: note, most: bounds{lim.Head, lim.Fields, lim.Pipelined}}
+	c.Reset(flow, scheme, emit)
+	return c
+}
+
+// Reset makes c the decoder of another connection, as New would, with the
+// buffers that it has. The one before must be over.
+func (c *Conn) Reset(flow decode.Flow, scheme string, emit func(*httpmsg.Event)) {
+	*c = Conn{
+		flow: flow, scheme: scheme, emit: emit, note: c.note, most: c.most,
+		sides:  [2]side{{buf: spare(c.sides[0].buf)}, {buf: spare(c.sides[1].buf)}},
+		queue:  queue{all: c.queue.all[:0]},
+		msg:    message{fields: c.msg.fields[:0]},
+		target: c.target, authority: c.authority,
+	}
 	c.sides[decode.ToClient].dir = decode.ToClient
 	c.sides[decode.ToClient].state = start
 	if flow.Mid {
 		c.holed, c.missed = true, true
 		c.sides[0].state, c.sides[1].state = lost, lost
 	}
-	return c
+}
+
+// spare returns a buffer to be used again, unless it is a large one.
+func spare(b []byte) []byte {
+	if cap(b) > 4096 {
+		return nil
+	}
+	return b[:0]
 }
 
 // Data decodes the next bytes of one direction. Nothing of p is kept or

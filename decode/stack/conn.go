@@ -82,7 +82,14 @@ const sniffBytes = 4096
 func (d *Decoder) open(f decode.Flow) decode.Conn { return &conn{d: d, flow: f} }
 
 func (c *conn) http1() decode.Conn {
-	return http1.New(c.flow, "http", c.d.lim, c.event, c.d.note)
+	d := c.d
+	if n := len(d.spare); n > 0 {
+		h := d.spare[n-1]
+		d.spare = d.spare[:n-1]
+		h.Reset(c.flow, "http", c.event)
+		return h
+	}
+	return http1.New(c.flow, "http", d.lim, c.event, d.note)
 }
 
 // event hands an HTTP event on.
@@ -209,6 +216,10 @@ func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 	if c.ended[d.Other()] {
 		c.early, c.first = nil, [2][]byte{}
 		c.tell(at, why)
+		if h, ok := c.inner.(*http1.Conn); ok && len(c.d.spare) < 256 {
+			c.d.spare = append(c.d.spare, h)
+		}
+		c.inner = nil
 	}
 }
 

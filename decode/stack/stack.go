@@ -11,6 +11,7 @@ import (
 
 	"mcp401/capture"
 	"mcp401/decode"
+	"mcp401/decode/http1"
 	"mcp401/decode/inet"
 	"mcp401/decode/mcp"
 	"mcp401/decode/tcp"
@@ -38,6 +39,7 @@ type Decoder struct {
 	later later // HAR: what an entry tells of times that are not reached yet
 	har   int   // the entry in hand, 0: none
 	msgs  messages
+	spare []*http1.Conn // of connections that are over
 }
 
 // New returns a decoder. Events are given to emit during Record and Close, in

@@ -19,5 +19,5 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	if c.Kind != hop.ToolCall {
 		return rules.Finding{}, false
 	}
-	return rules.New(c, "the tool was called"), true
+	return rules.Fine(c, "the tool was called"), true
 }

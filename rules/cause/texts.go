@@ -234,13 +234,35 @@ func (v Values) expand(fix, verify string) (string, string) {
 	if strings.Contains(v.Gateway, "://") {
 		verify = strings.ReplaceAll(verify, "http://{gateway}", "{gateway}")
 	}
-	return v.replacer(printable).Replace(fix), v.replacer(quotable).Replace(verify)
+	return v.fill(fix, printable), v.fill(verify, quotable)
 }
 
-func (v Values) replacer(clean func(string) string) *strings.Replacer {
-	return strings.NewReplacer(
-		"{server}", clean(v.Server), "{alias}", clean(v.Alias), "{url}", clean(v.URL),
-		"{gateway}", clean(v.Gateway), "{path}", clean(v.Path), "{header}", clean(v.Header))
+// fill replaces the placeholders of a text, each value cleaned. No value is
+// looked into for placeholders.
+func (v Values) fill(text string, clean func(string) string) string {
+	values := [...]struct{ name, value string }{
+		{"{server}", v.Server}, {"{alias}", v.Alias}, {"{url}", v.URL}, {"{gateway}", v.Gateway}, {"{path}", v.Path}, {"{header}", v.Header},
+	}
+	var out strings.Builder
+next:
+	for {
+		i := strings.IndexByte(text, '{')
+		if i < 0 {
+			out.WriteString(text)
+			return out.String()
+		}
+		out.WriteString(text[:i])
+		text = text[i:]
+		for _, p := range values {
+			if rest, ok := strings.CutPrefix(text, p.name); ok {
+				out.WriteString(clean(p.value))
+				text = rest
+				continue next
+			}
+		}
+		out.WriteByte('{')
+		text = text[1:]
+	}
 }
 
 // complete names what is not known.

@@ -22,7 +22,7 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	}
 	for _, a := range c.Attempts {
 		if a.Outcome == hop.Empty {
-			return rules.New(c, rules.Name(a)+" has no tools"), true
+			return rules.Fine(c, rules.Name(a)+" has no tools"), true
 		}
 	}
 	if len(c.Attempts) > 0 || len(c.Outcomes) == 0 {
@@ -33,5 +33,5 @@ func match(c *hop.Case) (rules.Finding, bool) {
 			return rules.Finding{}, false
 		}
 	}
-	return rules.New(c, "the gateway says that "+c.Outcomes[0].Server+" has no tools, or none that this caller may use"), true
+	return rules.Fine(c, "the gateway says that "+c.Outcomes[0].Server+" has no tools, or none that this caller may use"), true
 }

@@ -20,5 +20,5 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	if c.Kind != hop.List {
 		return rules.Finding{}, false
 	}
-	return rules.New(c, strconv.Itoa(max(c.Count, 0))+" tools"), true
+	return rules.Fine(c, strconv.Itoa(max(c.Count, 0))+" tools"), true
 }

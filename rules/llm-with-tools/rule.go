@@ -21,7 +21,7 @@ func match(c *hop.Case) (rules.Finding, bool) {
 		return rules.Finding{}, false
 	}
 	if c.Count < 0 {
-		return rules.New(c, "no sign that a tool was missing"), true
+		return rules.Fine(c, "no sign that a tool was missing"), true
 	}
-	return rules.New(c, "the model was called with "+strconv.Itoa(c.Count)+" tools"), true
+	return rules.Fine(c, "the model was called with "+strconv.Itoa(c.Count)+" tools"), true
 }
