@@ -25,7 +25,7 @@ func (l *Linker) candidates(d *demand) []*supply {
 	for i, j := 0, len(c)-1; i < j; i, j = i+1, j-1 {
 		c[i], c[j] = c[j], c[i]
 	}
-	return c
+	return slices.DeleteFunc(c, func(s *supply) bool { return len(s.Calls) == 0 && !l.plausible(d, s, c) })
 }
 
 // The weights of fit. Any fit is worth more than none; a credential settles
@@ -42,7 +42,7 @@ const (
 
 // fit says how well an attempt fits a demand; false: it cannot be of it.
 func (l *Linker) fit(d *demand, s *supply) (int, bool) {
-	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.srv.fromHost(s.host, s.har) {
+	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.srv.fromHost(s.host, s.har) || len(s.Calls) == 0 && !l.plausible(d, s, d.window) {
 		return 0, false
 	}
 	w := wFit

@@ -41,7 +41,7 @@ func (l *Linker) judge(d *demand, final bool) {
 	d.judged = true
 	for _, s := range got {
 		d.srv.served++
-		if u := l.servers[s.end.addr]; u == nil || !u.gateway {
+		if u := l.servers[s.end.addr]; len(s.Calls) > 0 && (u == nil || !u.gateway) {
 			l.server(s.end.addr).upstream++
 			l.changed = l.changed || l.servers[s.end.addr].upstream == 1
 		}
@@ -148,7 +148,7 @@ func (l *Linker) learn(d *demand) {
 		end := g.end
 		present[end] = true
 		v := 1 / float64(mcps)
-		if mcps == 1 && !holed && l.alone(d, g.s) {
+		if mcps == 1 && !holed && len(g.s[0].Calls) > 0 && l.alone(d, g.s) {
 			v = sure + 1
 		}
 		for _, s := range g.s {

@@ -1,0 +1,74 @@
+package hop
+
+import (
+	"mcp401/decode/mcp"
+	"mcp401/rules/pair"
+)
+
+// A bare connection was refused, never answered, or failed in its handshake.
+// It shows no MCP, so that a gateway on loopback cannot be told by it from
+// any other program of the machine.
+
+// plausible reports whether a bare connection may be an attempt of a demand:
+// it comes from an address that is the gateway's alone, or goes where a server
+// is known to be, or one of the servers in scope was not asked otherwise, or
+// it is all there is to explain that the client got nothing.
+func (l *Linker) plausible(d *demand, s *supply, window []*supply) bool {
+	if s.host == d.srv.addr.Addr() && !s.host.IsLoopback() || d.srv.hosts[s.host] {
+		return true
+	}
+	if u := l.servers[s.end.addr]; u != nil && u.upstream > 0 || d.srv.reaches(s, d.names) {
+		return true
+	}
+	asked := 0
+	for _, g := range groups(window) {
+		if len(g.s[0].Calls) > 0 {
+			asked++
+		}
+	}
+	if len(d.names) > 1 {
+		return asked > 0 && asked < len(d.names) // one of those in scope was asked otherwise
+	}
+	return asked == 0 && d.fruitless()
+}
+
+// reaches reports whether one of the names, or of all names where there are
+// none, is known to be reached where the attempt went.
+func (s *server) reaches(a *supply, names []string) bool {
+	for _, n := range names {
+		if yes, _ := s.names[n].at(a); yes {
+			return true
+		}
+	}
+	if len(names) > 0 || len(s.names) > 64 {
+		return false
+	}
+	for n := range s.names {
+		if yes, _ := s.names[n].at(a); yes {
+			return true
+		}
+	}
+	return false
+}
+
+// fruitless reports whether the client got nothing, and not because of its own
+// key.
+func (d *demand) fruitless() bool {
+	c := d.call
+	switch {
+	case c.Outcome == pair.Refused, c.Outcome == pair.Answered && c.Status() >= 300:
+		return c.Status() > 500
+	case c.Outcome != pair.Answered:
+		return false
+	case d.kind == LLM:
+		return c.Exchange.REST == nil || c.Exchange.REST.MCPTools <= 0
+	case c.Answer != nil && (c.Answer.Kind == mcp.Error || c.Answer.IsError):
+		return true
+	case c.Exchange != nil && c.Exchange.REST != nil && c.Exchange.REST.Error != "":
+		return c.Exchange.REST.Error == "server_error" || c.Exchange.REST.Error == "partial_failure"
+	case c.Exchange != nil && c.Exchange.REST != nil && c.Exchange.REST.IsError:
+		return true
+	}
+	_, n := answer(c)
+	return n == 0
+}
