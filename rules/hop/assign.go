@@ -247,9 +247,11 @@ func (l *Linker) assign(d *demand, window []*supply) []*supply {
 	if len(mine) == 0 {
 		return nil
 	}
-	demands := l.competing([]*demand{d}, mine)
-	all := l.contested(demands)
-	demands = l.competing(demands, all)
+	demands, all := l.competing([]*demand{d}, mine), mine
+	if len(demands) > 1 {
+		all = l.contested(demands)
+		demands = l.competing(demands, all)
+	}
 	var rows []row
 	for _, e := range demands {
 		rows = append(rows, l.rows(e, all)...)
@@ -317,11 +319,15 @@ func (l *Linker) fitting(d *demand, window []*supply) []*supply {
 
 // competing adds to the demands those that may have one of the attempts.
 func (l *Linker) competing(demands []*demand, attempts []*supply) []*demand {
+	first, last := attempts[0].from, attempts[0].from
+	for _, s := range attempts {
+		first, last = min(first, s.from), max(last, s.from)
+	}
 	for _, e := range l.demands {
-		if len(demands) >= competitors {
+		if len(demands) >= competitors || e.from > last+slack {
 			break
 		}
-		if e.judged || slices.Contains(demands, e) {
+		if e.judged || e.to != never && e.to < first || slices.Contains(demands, e) {
 			continue
 		}
 		for _, s := range attempts {
