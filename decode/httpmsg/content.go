@@ -157,7 +157,7 @@ func (c *Content) pump(emit func([]byte)) {
 			return
 		}
 		c.given += int64(len(p))
-		if c.given > floor && c.given > c.fed*c.ratio || c.given > c.most {
+		if c.beyond(c.given) {
 			c.err = LimitExpansion
 			c.Close()
 			return
@@ -189,12 +189,41 @@ func (s source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// errBomb is what the coroutine reads when a coding below the last one gives
+// too much.
+var errBomb = errors.New("too large")
+
+// A between counts what one coding gives to the next. Without it a small body
+// could grow without bound to something that decodes to nothing.
+type between struct {
+	r io.Reader
+	c *Content
+	n int64
+}
+
+func (b *between) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.n += int64(n)
+	if b.c.beyond(b.n) {
+		return 0, errBomb
+	}
+	return n, err
+}
+
+// beyond reports whether a body of n bytes so far is a bomb.
+func (c *Content) beyond(n int64) bool {
+	return n > floor && n > c.fed*c.ratio || n > c.most
+}
+
 // run is the coroutine. It yields decoded bytes, and nothing when it needs
 // more.
 func (c *Content) run(open []func(*bufio.Reader) (io.Reader, error), yield func([]byte) bool) {
 	var r io.Reader = source{c, yield}
 	for i := len(open) - 1; i >= 0; i-- {
 		var err error
+		if i < len(open)-1 {
+			r = &between{r: r, c: c}
+		}
 		if r, err = open[i](bufio.NewReader(r)); err != nil {
 			c.fail(err)
 			return
@@ -228,6 +257,9 @@ func (c *Content) fail(err error) {
 		return
 	}
 	c.err = CodingDamaged
+	if errors.Is(err, errBomb) {
+		c.err = LimitExpansion
+	}
 }
 
 // A members reads the members of a gzip stream (RFC 1952 section 2.2). What is

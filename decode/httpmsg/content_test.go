@@ -168,6 +168,37 @@ func TestStacked(t *testing.T) {
 	}
 }
 
+// Codings on codings are undone flush by flush too, in any order.
+func TestStackedFlushByFlush(t *testing.T) {
+	for _, inner := range coders {
+		for _, outer := range coders {
+			name := strings.ToLower(inner.name + ", " + outer.name)
+			var wire bytes.Buffer
+			o := outer.make(&wire)
+			i := inner.make(o)
+			c, ok := NewContent(name, decode.Limits{})
+			if !ok {
+				t.Fatal(name)
+			}
+			for n := range 10 {
+				want := fmt.Sprintf("data: {\"n\":%d}\n\n", n)
+				io.WriteString(i, want)
+				i.Flush()
+				o.Flush()
+				var got []byte
+				for _, b := range wire.Bytes() {
+					c.Write([]byte{b}, func(p []byte) { got = append(got, p...) })
+				}
+				wire.Reset()
+				if string(got) != want || c.Err() != "" {
+					t.Fatalf("%s: flush %d gave %q, err %q", name, n, got, c.Err())
+				}
+			}
+			c.Close()
+		}
+	}
+}
+
 func TestMembers(t *testing.T) {
 	a, b := encode(t, coders[0].make, "one "), encode(t, coders[0].make, "two")
 	both := append(bytes.Clone(a), b...)
@@ -215,10 +246,46 @@ func TestBombs(t *testing.T) {
 		{"gzip", once, decode.Limits{Expansion: 2000, Inflated: 4 << 20}, LimitExpansion},
 		{"gzip, gzip", twice, decode.Limits{Expansion: 2000}, LimitExpansion},
 		{"gzip", encode(t, coders[0].make, zeros[:floor]), decode.Limits{Expansion: 1}, ""},
+		{"br", encode(t, coders[4].make, zeros), decode.Limits{}, LimitExpansion},
+		{"zstd", encode(t, coders[5].make, zeros), decode.Limits{}, LimitExpansion},
+		{"deflate", encode(t, coders[3].make, zeros), decode.Limits{}, LimitExpansion},
+		{"br, gzip", encode(t, coders[0].make, string(encode(t, coders[4].make, zeros))), decode.Limits{}, LimitExpansion},
+		{"zstd, br", encode(t, coders[4].make, string(encode(t, coders[5].make, zeros))), decode.Limits{}, LimitExpansion},
 	} {
 		got, err := decodeAll(x.encoding, x.lim, x.body, 100)
 		if err != x.err || len(got) > len(zeros) || err == "" && len(got) < floor {
 			t.Errorf("%s %+v: %d bytes, err %q, want %q", x.encoding, x.lim, len(got), err, x.err)
+		}
+	}
+}
+
+// A body may grow to what decodes to nothing: that is bounded as well.
+func TestBombOfNothing(t *testing.T) {
+	empty := strings.Repeat(string(encode(t, coders[0].make, "")), 1<<20)
+	body := encode(t, coders[4].make, empty)
+	if got, err := decodeAll("gzip, br", decode.Limits{}, body, len(body)); got != "" || err != LimitExpansion {
+		t.Errorf("%d bytes: %d bytes, err %q", len(body), len(got), err)
+	}
+	got, err := decodeAll("gzip, br", decode.Limits{Expansion: 1 << 20}, body, len(body))
+	if got != "" || err != "" {
+		t.Errorf("with room: %d bytes, err %q", len(got), err)
+	}
+}
+
+// No window beyond 8 MiB is given room (RFC 9659).
+func TestZstdWindow(t *testing.T) {
+	for size, want := range map[int]string{8 << 20: "", 16 << 20: CodingDamaged} {
+		var b bytes.Buffer
+		z, err := zstd.NewWriter(&b, zstd.WithWindowSize(size), zstd.WithSingleSegment(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(z, "text")
+		z.Flush()
+		io.WriteString(z, "more")
+		z.Close()
+		if _, err := decodeAll("zstd", decode.Limits{}, b.Bytes(), 10); err != want {
+			t.Errorf("window of %d: err %q, want %q", size, err, want)
 		}
 	}
 }
