@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -63,6 +64,36 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// visible makes text from a capture fit for where nothing steers but much can
+// hide: what does not print (controls, marks of writing direction, spaces of no
+// width) is named by its number.
+func visible(s string) string {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) && r != unicode.ReplacementChar }
+	if strings.IndexFunc(s, hidden) < 0 {
+		return strings.ToValidUTF8(s, "\ufffd")
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			fmt.Fprintf(&b, "[U+%04X]", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// clip is s made visible, cut after n characters.
+func clip(s string, n int) string {
+	at := 0
+	for i := range s {
+		if at++; at > n {
+			return visible(s[:i]) + "…"
+		}
+	}
+	return visible(s)
 }
 
 // number writes n with a comma between thousands.
