@@ -190,12 +190,18 @@ func TestHowItEnds(t *testing.T) {
 		how  func(*mcp.Exchange)
 		want string
 	}{
-		{"a page", func(y *mcp.Exchange) { y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Whole: true, HTML: true, Unkept: true} }, "tools/list 7 refused 200"},
-		{"half a page", func(y *mcp.Exchange) { y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{HTML: true, Unkept: true} }, "tools/list 7 unseen 200"},
+		{"a page", func(y *mcp.Exchange) {
+			y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Whole: true, HTML: true, Unkept: true}
+		}, "tools/list 7 refused 200"},
+		{"half a page", func(y *mcp.Exchange) {
+			y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{HTML: true, Unkept: true}
+		}, "tools/list 7 unseen 200"},
 		{"a hole", func(y *mcp.Exchange) { y.Status, y.How, y.Hole = 200, decode.Fin, true }, "tools/list 7 unseen 200"},
 		{"a hole before the status", func(y *mcp.Exchange) { y.How, y.Hole = decode.Fin, true }, "tools/list 7 unseen"},
 		{"evicted", func(y *mcp.Exchange) { y.Status, y.How = 200, decode.Evicted }, "tools/list 7 unseen 200"},
-		{"a body too large to keep", func(y *mcp.Exchange) { y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Whole: true, Unkept: true} }, "tools/list 7 unseen 200"},
+		{"a body too large to keep", func(y *mcp.Exchange) {
+			y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Whole: true, Unkept: true}
+		}, "tools/list 7 unseen 200"},
 		{"a HAR without the body", func(y *mcp.Exchange) { y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Absent: true} }, "tools/list 7 unseen 200"},
 		{"reset", func(y *mcp.Exchange) { y.How = decode.Reset }, "tools/list 7 unanswered reset"},
 		{"closed before the status", func(y *mcp.Exchange) { y.How = decode.Fin }, "tools/list 7 unanswered fin"},

@@ -428,7 +428,10 @@ func Added(whole, less []Verdict) (out []string) {
 	accused := map[call]bool{}
 	for i := range whole {
 		if v := &whole[i]; v.accuses() {
-			accused[of(v)] = true
+			c := of(v)
+			accused[c] = true
+			c.id = "" // the request's body may be missing
+			accused[c] = true
 		}
 	}
 	for i := range less {
