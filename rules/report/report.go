@@ -20,6 +20,8 @@ type Object struct {
 	Summary  *Summary  `json:"summary,omitempty"`
 	Exchange *Exchange `json:"exchange,omitempty"` // of `mcp401 show` only
 	Message  *Message  `json:"message,omitempty"`  // of `mcp401 show --all` only
+	Change   *Change   `json:"change,omitempty"`   // of `mcp401 diff` only
+	Compared *Compared `json:"compared,omitempty"` // of `mcp401 diff` only, in place of a summary
 }
 
 // A Writer writes one report. Objects come in order: Run first, then each Case
@@ -111,7 +113,8 @@ type Finding struct {
 	Verify      string     `json:"verify"`
 	CaseFrame   int        `json:"case_frame"`
 	Evidence    []Evidence `json:"evidence"`
-	Fingerprint string     `json:"fingerprint"` // equal in two runs for the same kind of finding at the same server and route
+	Fingerprint string     `json:"fingerprint"`     // equal in two runs for the same kind of finding at the same server and route
+	Known       bool       `json:"known,omitempty"` // the baseline has it too: it does not count for the exit status
 }
 
 // Evidence is one place in the capture.
@@ -139,6 +142,7 @@ type Summary struct {
 	Cases     int            `json:"cases"`
 	ByVerdict map[string]int `json:"by_verdict"`
 	Findings  int            `json:"findings"`
+	Known     int            `json:"known,omitempty"` // of the findings, those that the baseline has too
 	Lost      Lost           `json:"lost"`
 	Inputs    []Input        `json:"inputs"` // with the records of each
 }

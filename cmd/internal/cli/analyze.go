@@ -60,6 +60,7 @@ func (in *input) pipeline() (pipeline.Config, error) {
 func (a *app) analyze() *cobra.Command {
 	var in input
 	var out output
+	var baseline string
 	cmd := &cobra.Command{
 		Use:   "analyze FILE...",
 		Short: "find the calls whose upstream failure was hidden, and say why",
@@ -72,6 +73,7 @@ job could not be done. A damaged file is analysed as far as it goes.`,
 		Example: `  mcp401 analyze capture.pcap
   mcp401 analyze --format json -o report.json capture.pcap
   mcp401 analyze --config litellm.yaml --fail-on never capture.pcap
+  mcp401 analyze --baseline report.json capture.pcap
   cat capture.pcap | mcp401 analyze -`,
 		Args: files,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -79,10 +81,14 @@ job could not be done. A damaged file is analysed as far as it goes.`,
 			if err != nil {
 				return err
 			}
+			if out.known, err = a.baseline(baseline, names, &in); err != nil {
+				return err
+			}
 			return a.run(names, in.keylogs, cfg, &out, report.Formats)
 		},
 	}
 	in.flags(cmd.Flags())
+	baselineFlag(cmd.Flags(), &baseline)
 	out.flags(cmd.Flags(), report.Formats, "table")
 	out.failFlag(cmd.Flags())
 	return cmd

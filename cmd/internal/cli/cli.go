@@ -38,6 +38,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).explain,
 	(*app).rules,
 	(*app).report,
+	(*app).diff,
 	(*app).demo,
 	(*app).version,
 }

@@ -28,8 +28,9 @@ type output struct {
 	failOn string
 	zone   string
 
-	as  report.Format
-	loc *time.Location
+	as    report.Format
+	loc   *time.Location
+	known *known // nil: no baseline
 }
 
 func (o *output) flags(f *pflag.FlagSet, formats []report.Format, def string) {
@@ -149,8 +150,14 @@ func (s *sink) create(name string, inputs []string) error {
 
 // write takes the next object.
 func (s *sink) write(o report.Object) error {
-	if o.Finding != nil {
+	if s.out.known != nil {
+		s.out.known.mark(o)
+	}
+	switch {
+	case o.Finding != nil && !o.Finding.Known:
 		s.worst = max(s.worst, rules.Severity(o.Finding.Severity).Rank())
+	case o.Change != nil && o.Change.State == report.New:
+		s.worst = max(s.worst, rules.Severity(o.Change.Severity).Rank())
 	}
 	if s.out.loc != time.UTC {
 		o.In(s.out.loc)
