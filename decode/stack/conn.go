@@ -3,55 +3,116 @@ package stack
 import (
 	"mcp401/decode"
 	"mcp401/decode/http1"
+	"mcp401/decode/http2"
 	"mcp401/decode/httpmsg"
+	"mcp401/decode/tls"
 )
 
-// A protocol is what a connection may speak.
+// A protocol is what a layer may speak.
 type protocol struct {
 	name  string
 	sniff func(decode.Dir, []byte) decode.Verdict
-	open  func(*conn) decode.Conn // nil: it is known by name and cannot be read
+	open  func(*layer) decode.Conn
 }
 
-// protocols is what is told apart by the first bytes of a connection. To add a
+// protocols is what is told apart by the first bytes of a layer. To add a
 // stream protocol, write its folder with Sniff and New, and put it here before
 // those that would take it for theirs.
 var protocols = []protocol{
-	{"http2", sniffPreface, nil},
-	{"http1", http1.Sniff, (*conn).http1},
-	{"tls", sniffTLS, nil},
+	{"http2", http2.Sniff, (*layer).http2},
+	{"http1", http1.Sniff, (*layer).http1},
+	{"tls", tls.Sniff, (*layer).tls},
 }
 
-// preface is what an HTTP/2 client sends first (RFC 9113 section 3.4).
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+// unknown is what is spoken when nothing else is.
+var unknown = protocol{name: "unknown"}
 
-func sniffPreface(d decode.Dir, p []byte) decode.Verdict {
-	n := min(len(p), len(preface))
-	if d == decode.ToClient || string(p[:n]) != preface[:n] {
-		return decode.No
-	}
-	if n < len(preface) {
-		return decode.More
-	}
-	return decode.Yes
-}
-
-// sniffTLS knows a TLS record header (RFC 9846 section 5.1).
-func sniffTLS(_ decode.Dir, p []byte) decode.Verdict {
-	if p[0] < 20 || p[0] > 23 || len(p) > 1 && p[1] != 3 || len(p) > 2 && p[2] > 4 {
-		return decode.No
-	}
-	if len(p) < 3 {
-		return decode.More
-	}
-	return decode.Yes
-}
-
-// A conn is one TCP connection: it finds out what is spoken and hands on.
+// A conn is one TCP connection: it counts, and hands on to a layer.
 type conn struct {
-	d     *Decoder
-	flow  decode.Flow
+	d    *Decoder
+	flow decode.Flow
+	top  layer
+	tls  *tls.Conn // the outermost one
+	dark bool      // it was told that it cannot be read
+
+	ended     [2]bool
+	exchanges int
+	bytes     [2]int64
+	gaps      int
+	lost      int64
+}
+
+func (d *Decoder) open(f decode.Flow) decode.Conn {
+	c := &conn{d: d, flow: f}
+	c.top = layer{c: c, scheme: "http", depth: 1}
+	return c
+}
+
+func (c *conn) Data(d decode.Dir, at decode.Mark, p []byte) {
+	c.bytes[d] += int64(len(p))
+	c.top.Data(d, at, p)
+	if c.tls != nil && !c.dark && c.tls.Info().Why != "" {
+		c.dark = true
+		c.tell(at, 0)
+	}
+}
+
+func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
+	c.gaps++
+	c.lost += int64(max(n, 0))
+	if c.gaps == 1 {
+		c.tell(at, 0)
+	}
+	c.top.Gap(d, at, n)
+}
+
+func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
+	if c.ended[d] {
+		return
+	}
+	c.ended[d] = true
+	c.top.End(d, at, why)
+	if c.ended[d.Other()] {
+		c.tell(at, why)
+		c.top.free()
+	}
+}
+
+// tell emits what the connection came to: at its end, and before it what may
+// not wait.
+func (c *conn) tell(at decode.Mark, why decode.End) {
+	k := &Connection{
+		Flow: c.flow, How: why, Ended: at, Protocol: c.top.proto, Exchanges: c.exchanges,
+		ToServer: c.bytes[decode.ToServer], ToClient: c.bytes[decode.ToClient], Gaps: c.gaps, Lost: c.lost,
+	}
+	if c.tls != nil {
+		k.TLS = shown(c.tls.Info())
+	}
+	c.d.emit(Event{At: at, Flow: c.flow.First, Connection: k})
+}
+
+// shown copies what a TLS connection shows.
+func shown(i *tls.Info) *TLS {
+	t := &TLS{
+		ServerName: i.ServerName, ALPN: i.ALPN, Version: i.Version, Suite: i.Suite, Subject: i.Subject,
+		HandshakeDone: i.HandshakeDone, Decrypted: i.Decrypted, Why: i.Why, Alert: i.Alert,
+	}
+	for _, s := range i.Shape {
+		t.Shape = append(t.Shape, Record{Dir: s.Dir, At: s.At, Size: s.N})
+	}
+	return t
+}
+
+// A layer finds out what a stream of bytes speaks, and hands on: the bytes of
+// a TCP connection, those that came out of TLS, those of a tunnel.
+type layer struct {
+	c      *conn
+	scheme string
+	after  uint32 // exchanges of the connection before this layer
+	depth  int    // of tunnels within tunnels
+
 	inner decode.Conn // nil: not known yet, or not readable
+	http  bool        // inner is HTTP
 	proto string
 	known bool
 
@@ -59,12 +120,7 @@ type conn struct {
 	size  int
 	first [2][]byte // the first bytes of each direction
 	holed bool
-
-	ended     [2]bool
-	exchanges int
-	bytes     [2]int64
-	gaps      int
-	lost      int64
+	ended [2]bool
 }
 
 // An early is a call of Data or Gap that waits.
@@ -79,77 +135,161 @@ type early struct {
 // any PROXY protocol header and request line in use.
 const sniffBytes = 4096
 
-func (d *Decoder) open(f decode.Flow) decode.Conn { return &conn{d: d, flow: f} }
+// tunnels bounds how often a connection may turn into another: HTTP through
+// TLS through a proxy takes three.
+const tunnels = 4
 
-func (c *conn) http1() decode.Conn {
-	d := c.d
+func (l *layer) http1() decode.Conn {
+	d := l.c.d
+	var h *http1.Conn
 	if n := len(d.spare); n > 0 {
-		h := d.spare[n-1]
+		h = d.spare[n-1]
 		d.spare = d.spare[:n-1]
-		h.Reset(c.flow, "http", c.event)
-		return h
+		h.Reset(l.c.flow, l.scheme, l.event)
+	} else {
+		h = http1.New(l.c.flow, l.scheme, d.lim, l.event, d.note)
 	}
-	return http1.New(c.flow, "http", d.lim, c.event, d.note)
+	h.After, h.Tunnel, l.http = l.after, l.tunnel, true
+	return h
+}
+
+func (l *layer) http2() decode.Conn {
+	h := http2.New(l.c.flow, l.scheme, l.c.d.lim, l.event, l.c.d.note)
+	h.After, l.http = l.after, true
+	return h
+}
+
+func (l *layer) tls() decode.Conn {
+	d := l.c.d
+	t := tls.New(tls.Config{
+		Limits: d.lim, Flow: l.c.flow, Keys: d.keys, Note: d.note,
+		Inner: func(i *tls.Info) decode.Conn {
+			in := l.below("https", l.after)
+			if i.ALPN == "h2" && in != nil {
+				in.speak(&protocol{name: "http2", open: (*layer).http2}, decode.Mark{})
+			}
+			return in.conn()
+		},
+		Plain: func() decode.Conn { return l.below(l.scheme, l.after).conn() },
+	})
+	if l.c.tls == nil {
+		l.c.tls = t
+	}
+	return t
+}
+
+// tunnel is the decoder of what a connection turned into.
+func (l *layer) tunnel(u http1.Upgrade) decode.Conn {
+	switch u.Protocol {
+	case "h2c":
+		in := l.below(l.scheme, u.ID.Stream-1)
+		if in == nil {
+			return nil
+		}
+		in.speak(&protocol{name: "http2", open: func(l *layer) decode.Conn {
+			h := l.http2().(*http2.Conn)
+			h.Upgraded = true
+			return h
+		}}, decode.Mark{})
+		return in
+	case "connect", "tls/1.0", "tls/1.2", "tls/1.3":
+		return l.below(l.scheme, u.ID.Stream).conn()
+	}
+	return nil
+}
+
+// below is a layer for what this one carries; nil: it is nested too deep.
+func (l *layer) below(scheme string, after uint32) *layer {
+	if l.depth >= tunnels {
+		return nil
+	}
+	return &layer{c: l.c, scheme: scheme, after: after, depth: l.depth + 1}
+}
+
+// conn is the layer as a decode.Conn, nil for none.
+func (l *layer) conn() decode.Conn {
+	if l == nil {
+		return nil
+	}
+	return l
 }
 
 // event hands an HTTP event on.
-func (c *conn) event(e *httpmsg.Event) {
+func (l *layer) event(e *httpmsg.Event) {
+	c := l.c
 	if e.Kind == httpmsg.Head && e.Dir == decode.ToServer {
 		c.exchanges++
 	}
 	if c.d.cfg.Messages {
 		c.d.message(&c.flow, e)
 	}
-	c.d.mcp.Event(&c.flow, false, false, e)
+	c.d.mcp.Event(&c.flow, l.scheme == "https", false, e)
 }
 
-func (c *conn) Data(d decode.Dir, at decode.Mark, p []byte) {
-	c.bytes[d] += int64(len(p))
+func (l *layer) Data(d decode.Dir, at decode.Mark, p []byte) {
 	switch {
-	case c.inner != nil:
-		c.inner.Data(d, at, p)
-	case !c.known:
-		if len(c.early) == 0 && c.speaksAtOnce(d, at, p) {
+	case l.inner != nil:
+		l.inner.Data(d, at, p)
+	case !l.known:
+		if len(l.early) == 0 && l.speaksAtOnce(d, at, p) {
 			return
 		}
-		c.keep(early{dir: d, at: at, p: append([]byte{}, p...)})
-		if n := sniffBytes - len(c.first[d]); n > 0 {
-			c.first[d] = append(c.first[d], p[:min(n, len(p))]...)
+		l.keep(early{dir: d, at: at, p: append([]byte{}, p...)})
+		if n := sniffBytes - len(l.first[d]); n > 0 {
+			l.first[d] = append(l.first[d], p[:min(n, len(p))]...)
 		}
-		c.sniff(d, at)
+		l.sniff(d, at)
 	}
 }
 
-func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
-	c.gaps++
-	c.lost += int64(max(n, 0))
-	if c.gaps == 1 {
-		c.tell(at, 0)
-	}
+func (l *layer) Gap(d decode.Dir, at decode.Mark, n int) {
 	switch {
-	case c.inner != nil:
-		c.inner.Gap(d, at, n)
-	case !c.known:
-		c.holed = true
-		c.keep(early{dir: d, at: at, n: n})
+	case l.inner != nil:
+		l.inner.Gap(d, at, n)
+	case !l.known:
+		l.holed = true
+		l.keep(early{dir: d, at: at, n: n})
 	}
 }
 
-func (c *conn) keep(e early) {
-	c.early = append(c.early, e)
-	c.size += len(e.p) + 64
+func (l *layer) End(d decode.Dir, at decode.Mark, why decode.End) {
+	if l.ended[d] {
+		return
+	}
+	l.ended[d] = true
+	if !l.known && len(l.early) > 0 && l.ended[d.Other()] {
+		l.speak(&unknown, at)
+	}
+	if l.inner != nil {
+		l.inner.End(d, at, why)
+	}
+	if l.http {
+		l.c.d.mcp.End(&l.c.flow, d, at, why)
+	}
+}
+
+// free gives up what a layer that is over holds.
+func (l *layer) free() {
+	l.early, l.first = nil, [2][]byte{}
+	if h, ok := l.inner.(*http1.Conn); ok && len(l.c.d.spare) < 256 {
+		l.c.d.spare = append(l.c.d.spare, h)
+	}
+	l.inner, l.known = nil, true
+}
+
+func (l *layer) keep(e early) {
+	l.early = append(l.early, e)
+	l.size += len(e.p) + 64
 }
 
 // speaksAtOnce is sniff for the usual case: the first bytes tell, and nothing
 // has to be kept.
-func (c *conn) speaksAtOnce(d decode.Dir, at decode.Mark, p []byte) bool {
+func (l *layer) speaksAtOnce(d decode.Dir, at decode.Mark, p []byte) bool {
 	for i := range protocols {
 		switch protocols[i].sniff(d, p[:min(len(p), sniffBytes)]) {
 		case decode.Yes:
-			c.speak(&protocols[i], at)
-			if c.inner != nil {
-				c.inner.Data(d, at, p)
-			}
+			l.speak(&protocols[i], at)
+			l.inner.Data(d, at, p)
 			return true
 		case decode.More:
 			return false
@@ -158,80 +298,47 @@ func (c *conn) speaksAtOnce(d decode.Dir, at decode.Mark, p []byte) bool {
 	return false
 }
 
-// sniff asks each protocol whether the connection is its. One that began
-// before the capture, or with a hole, may begin in the middle of a message:
-// what is not TLS may still be HTTP further on.
-func (c *conn) sniff(d decode.Dir, at decode.Mark) {
+// sniff asks each protocol whether the stream is its. One that began before
+// the capture, or with a hole, may begin in the middle of a message: what is
+// not TLS may still be HTTP further on.
+func (l *layer) sniff(d decode.Dir, at decode.Mark) {
 	more := false
 	for i := range protocols {
 		p := &protocols[i]
-		switch p.sniff(d, c.first[d]) {
+		switch p.sniff(d, l.first[d]) {
 		case decode.Yes:
-			c.speak(p, at)
+			l.speak(p, at)
 			return
 		case decode.More:
 			more = true
 		}
 	}
-	if (c.flow.Mid || c.holed) && len(c.first[d]) > 8 && !more {
-		c.speak(&protocol{name: "http1", open: (*conn).http1}, at)
+	if (l.c.flow.Mid || l.holed) && len(l.first[d]) > 8 && !more {
+		l.speak(&protocol{name: "http1", open: (*layer).http1}, at)
 		return
 	}
-	if !more && (len(c.first[decode.ToServer]) > 0 || d == decode.ToServer) || c.size > sniffBytes {
-		c.speak(&protocol{name: "unknown"}, at)
+	if !more && (len(l.first[decode.ToServer]) > 0 || d == decode.ToServer) || l.size > sniffBytes {
+		l.speak(&unknown, at)
 	}
 }
 
-// speak settles what the connection speaks and hands on what was kept.
-func (c *conn) speak(p *protocol, at decode.Mark) {
-	c.known, c.proto = true, p.name
-	early := c.early
-	c.early, c.first = nil, [2][]byte{}
+// speak settles what is spoken and hands on what was kept.
+func (l *layer) speak(p *protocol, at decode.Mark) {
+	l.known, l.proto = true, p.name
+	kept := l.early
+	l.early, l.first = nil, [2][]byte{}
 	if p.open == nil {
-		c.tell(at, 0)
+		if l.depth == 1 {
+			l.c.tell(at, 0)
+		}
 		return
 	}
-	c.inner = p.open(c)
-	for _, e := range early {
+	l.inner = p.open(l)
+	for _, e := range kept {
 		if e.p != nil {
-			c.inner.Data(e.dir, e.at, e.p)
+			l.inner.Data(e.dir, e.at, e.p)
 		} else {
-			c.inner.Gap(e.dir, e.at, e.n)
+			l.inner.Gap(e.dir, e.at, e.n)
 		}
 	}
-}
-
-func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
-	if c.ended[d] {
-		return
-	}
-	c.ended[d] = true
-	if !c.known && len(c.early) > 0 && c.ended[d.Other()] {
-		c.speak(&protocol{name: "unknown"}, at)
-	}
-	if c.inner != nil {
-		c.inner.End(d, at, why)
-		c.d.mcp.End(&c.flow, d, at, why)
-	}
-	if c.ended[d.Other()] {
-		c.early, c.first = nil, [2][]byte{}
-		c.tell(at, why)
-		if h, ok := c.inner.(*http1.Conn); ok && len(c.d.spare) < 256 {
-			c.d.spare = append(c.d.spare, h)
-		}
-		c.inner = nil
-	}
-}
-
-// tell emits what the connection came to: at its end, and before it what may
-// not wait.
-func (c *conn) tell(at decode.Mark, why decode.End) {
-	k := &Connection{
-		Flow: c.flow, How: why, Ended: at, Protocol: c.proto, Exchanges: c.exchanges,
-		ToServer: c.bytes[decode.ToServer], ToClient: c.bytes[decode.ToClient], Gaps: c.gaps, Lost: c.lost,
-	}
-	if c.proto == "tls" {
-		k.TLS = &TLS{Why: "tls/no-key"}
-	}
-	c.d.emit(Event{At: at, Flow: c.flow.First, Connection: k})
 }

@@ -37,14 +37,16 @@ type Connection struct {
 
 // TLS is what a connection shows of itself without keys.
 type TLS struct {
-	ServerName string
-	ALPN       string
-	Version    string // "1.2", "1.3", ...
-	Suite      string
-	Decrypted  bool
-	Why        string // when not decrypted: a note code such as "tls/no-key"
-	Alert      string // a fatal alert in clear text
-	Shape      []Record
+	ServerName    string
+	ALPN          string
+	Version       string // "1.2", "1.3", ...
+	Suite         string
+	Subject       string // common name of the server's certificate
+	HandshakeDone bool
+	Decrypted     bool
+	Why           string // when not decrypted: a note code such as "tls/no-key"
+	Alert         string // a fatal alert in clear text
+	Shape         []Record
 }
 
 // A Record is the size and time of application data in one direction: the

@@ -7,6 +7,7 @@ package stack
 
 import (
 	"container/heap"
+	"sort"
 	"time"
 
 	"mcp401/capture"
@@ -15,6 +16,7 @@ import (
 	"mcp401/decode/inet"
 	"mcp401/decode/mcp"
 	"mcp401/decode/tcp"
+	"mcp401/decode/tls"
 )
 
 // A Config says how a Decoder works. Its zero value works.
@@ -36,6 +38,9 @@ type Decoder struct {
 	inet  *inet.Decoder
 	tcp   *tcp.Table
 	mcp   *mcp.Decoder
+	keys  *tls.Keys
+	held  []Event // during a retry with new keys: nil otherwise
+	retry bool
 	later later // HAR: what an entry tells of times that are not reached yet
 	har   int   // the entry in hand, 0: none
 	msgs  messages
@@ -45,7 +50,18 @@ type Decoder struct {
 // New returns a decoder. Events are given to emit during Record and Close, in
 // the order in which they become known; emit may keep them.
 func New(cfg Config, emit func(Event)) *Decoder {
-	d := &Decoder{cfg: cfg, lim: cfg.Limits.WithDefaults(), emit: emit}
+	d := &Decoder{cfg: cfg, lim: cfg.Limits.WithDefaults()}
+	d.keys = tls.NewKeys(d.lim)
+	d.emit = func(e Event) {
+		if d.retry {
+			d.held = append(d.held, e)
+			return
+		}
+		if e.At.Time.Before(d.now.Time) && e.At.Frame <= d.now.Frame {
+			e.At = d.now // what waited is known only now
+		}
+		emit(e)
+	}
 	d.inet = inet.New(d.lim, func(n decode.Note) {
 		if cfg.Shard == 0 {
 			d.note(n) // every shard sees every packet
@@ -69,11 +85,42 @@ func (d *Decoder) Record(r capture.Record) {
 		} else {
 			d.tcp.Pass(at.Time)
 		}
+	case r.Secret != nil:
+		d.secret(r.Secret.Lines)
 	case r.Entry != nil:
 		if d.cfg.Shard == 0 {
 			d.until(at.Time)
 			d.entry(at, r.Entry)
 		}
+	}
+}
+
+// secret takes key log lines, and what could not be decrypted before: in the
+// order of its marks, whichever connection it comes from.
+func (d *Decoder) secret(lines []byte) {
+	if bad := d.keys.Add(lines); bad > 0 && d.cfg.Shard == 0 {
+		d.note(decode.Note{Code: "tls/bad-key-log", At: d.now, N: bad, Text: "lines of a key log that are none"})
+	}
+	if d.keys.Waiting() == 0 {
+		return
+	}
+	d.retry = true
+	d.keys.Retry(d.now)
+	d.release()
+}
+
+// release emits what a retry brought.
+func (d *Decoder) release() {
+	held := d.held
+	d.held, d.retry = nil, false
+	sort.SliceStable(held, func(i, j int) bool {
+		if c := held[i].At.Time.Compare(held[j].At.Time); c != 0 {
+			return c < 0
+		}
+		return held[i].At.Frame < held[j].At.Frame
+	})
+	for _, e := range held {
+		d.emit(e)
 	}
 }
 
@@ -110,6 +157,9 @@ func (d *Decoder) Tick(now time.Time) {
 // Close ends all connections: the capture is over.
 func (d *Decoder) Close() {
 	d.tcp.Close(d.now)
+	d.retry = true
+	d.keys.Done(d.now)
+	d.release()
 	for len(d.later) > 0 {
 		d.emit(heap.Pop(&d.later).(Event))
 	}

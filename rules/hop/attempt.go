@@ -416,7 +416,7 @@ func (l *Linker) connection(k *stack.Connection) {
 		o = Timeout
 	case k.TLS != nil && k.TLS.Alert != "" && !k.TLS.Decrypted && k.Exchanges == 0:
 		o = TLSError
-	case k.Exchanges == 0 && (k.Protocol == "tls" || k.Protocol == "unknown" || k.Gaps > 0):
+	case k.Exchanges == 0 && (k.TLS != nil && !k.TLS.Decrypted && (k.TLS.HandshakeDone || k.TLS.Why != "") || k.Protocol == "unknown" || k.Gaps > 0):
 		l.opaque = append(l.opaque, opaque{f.Server, f.Client.Addr(), instantOf(f.Start), instantOf(k.Ended.Time), k.How == 0})
 		if len(l.opaque) > l.lim.Attempts {
 			l.opaque = l.opaque[len(l.opaque)/2:]
