@@ -25,8 +25,8 @@
 // a Hole event, in a header block it hides the fields, elsewhere it means
 // nothing. After any other hole each message under way gets a Hole of unknown
 // size, and the decoder looks for the next frame header: nine bytes that are
-// those of a frame which could come here, on a stream that is open, or on a new
-// one where a packet or record begins.
+// those of a frame which could come here, on a stream that is open or could be.
+// DATA is believed only where a packet or record begins.
 //
 // # Order
 //
