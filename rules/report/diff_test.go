@@ -302,3 +302,22 @@ func TestDiffJSON(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+func TestTableSaysWhatIsKnown(t *testing.T) {
+	var buf bytes.Buffer
+	w := newTable(&buf, Options{})
+	w.Write(Object{Run: &Run{}})
+	for i, known := range []bool{true, false} {
+		c, f := call(i+1, []string{"swallowed-401:x", "POST", "/mcp", "a!"})
+		f.Known = known
+		w.Write(Object{Case: c})
+		w.Write(Object{Finding: f})
+	}
+	w.Write(Object{Summary: &Summary{Cases: 2, Findings: 2, Known: 1}})
+	w.Close()
+	for _, want := range []string{"2x  x  (1 of them known since the baseline)\n", "; 1 finding of 2 known since the baseline; "} {
+		if !strings.Contains(buf.String(), want) {
+			t.Errorf("no %q in\n%s", want, buf.String())
+		}
+	}
+}

@@ -65,6 +65,7 @@ type verdict struct {
 type server struct {
 	name   string
 	count  int
+	known  int // of these, known since the baseline
 	causes []*reason
 }
 
@@ -127,6 +128,9 @@ func (d *digest) server(v *verdict, name string) *server {
 // of the finding: of several servers at fault each has its own.
 func (s *server) add(c *Case, a *Attempt, f *Finding) {
 	s.count++
+	if f.Known {
+		s.known++
+	}
 	id := cmp.Or(f.Cause, f.Failure)
 	if a != nil {
 		id = cmp.Or(a.Cause, id)

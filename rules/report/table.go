@@ -101,6 +101,12 @@ func (t *tableWriter) at(s *server) {
 	if why := causes(s); why != "" {
 		line += "  " + why
 	}
+	switch {
+	case s.known == s.count:
+		line += "  (known since the baseline)"
+	case s.known > 0:
+		line += "  (" + number(s.known) + " of them known since the baseline)"
+	}
 	t.page.text(column, plain(line))
 }
 
@@ -210,7 +216,11 @@ func (t *tableWriter) total() {
 	for i, id := range ids {
 		ids[i] = number(t.summary.ByVerdict[id]) + " " + clean(id)
 	}
-	line := counted(t.summary.Cases, "call") + ": " + strings.Join(ids, ", ") + "; " + t.seen() + "; " + t.lost()
+	line := counted(t.summary.Cases, "call") + ": " + strings.Join(ids, ", ") + "; "
+	if t.summary.Known > 0 {
+		line += counted(t.summary.Known, "finding") + " of " + number(t.summary.Findings) + " known since the baseline; "
+	}
+	line += t.seen() + "; " + t.lost()
 	t.page.text(2, bold(plain(line)))
 }
 
