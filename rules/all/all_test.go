@@ -1,6 +1,7 @@
 package all_test
 
 import (
+	"slices"
 	"testing"
 
 	"mcp401/decode/mcp"
@@ -29,30 +30,18 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Of every case that can be there is a verdict, and a healthy answer is never
-// an error.
+// Of every case that can be there is a verdict, and without a failure it is no
+// error.
 func TestEveryCaseMatches(t *testing.T) {
-	for _, kind := range []hop.Kind{hop.List, hop.ToolCall, hop.LLM} {
-		for o := pair.Answered; o <= pair.Unseen; o++ {
-			for _, count := range []int{-1, 0, 2} {
-				for _, out := range []hop.Outcome{"", hop.OK, hop.Empty, hop.Status401, hop.Status403, hop.Refused, hop.Unseen, hop.Pending} {
-					x := &mcp.Exchange{Status: 200}
-					if o == pair.Refused {
-						x.Status = 503
-					}
-					c := &hop.Case{Kind: kind, Count: count, Call: &pair.Call{Asked: x, Exchange: x, Outcome: o}}
-					if out != "" {
-						c.Attempts = []*hop.Attempt{{Outcome: out}}
-					}
-					f, r := all.Judge(c)
-					if f.Rule != r.ID || f.Severity != r.Severity || f.Text == "" {
-						t.Errorf("%s %s %d %s: %+v", kind, o, count, out, f)
-					}
-					if !out.Failed() && r.Severity.Rank() >= rules.Error.Rank() {
-						t.Errorf("%s %s %d %s: accused of %s", kind, o, count, out, r.ID)
-					}
-				}
-			}
+	for _, c := range rulestest.Shapes() {
+		f, r := all.Judge(c)
+		if f.Rule != r.ID || f.Severity != r.Severity || f.Text == "" {
+			t.Errorf("%s %s %d: %+v", c.Kind, c.Call.Outcome, c.Count, f)
+		}
+		failed := slices.ContainsFunc(c.Attempts, func(a *hop.Attempt) bool { return a.Outcome.Failed() }) ||
+			slices.ContainsFunc(c.Outcomes, func(o mcp.Outcome) bool { return o.Status != "ok" })
+		if !failed && r.Severity == rules.Error {
+			t.Errorf("%s %s %d without a failure: accused of %s", c.Kind, c.Call.Outcome, c.Count, r.ID)
 		}
 	}
 }

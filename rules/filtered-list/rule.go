@@ -3,6 +3,7 @@ package filteredlist
 
 import (
 	_ "embed"
+	"slices"
 	"strconv"
 
 	"mcp401/rules"
@@ -18,16 +19,12 @@ var Rule = rules.Rule{ID: "filtered-list", Title: "The upstream has tools and th
 // match takes an empty list behind which tools were seen: the gateway left
 // them out.
 func match(c *hop.Case) (rules.Finding, bool) {
-	if !rules.Empty(c) || !rules.Has(c, hop.OK) || len(rules.Failed(c)) > 0 {
+	i := slices.IndexFunc(c.Attempts, func(a *hop.Attempt) bool { return a.Outcome == hop.OK })
+	if i < 0 || !rules.Empty(c) || len(rules.Failed(c)) > 0 {
 		return rules.Finding{}, false
 	}
-	for _, a := range c.Attempts {
-		if a.Outcome != hop.OK {
-			continue
-		}
-		f := rules.New(c, rules.Name(a)+" returned "+strconv.Itoa(a.Count)+" tools and the gateway passed none on: look at allowed_tools, disallowed_tools and the permissions of the key")
-		f.Servers = []string{rules.Name(a)}
-		return f, true
-	}
-	return rules.Finding{}, false
+	name := rules.Name(c.Attempts[i])
+	f := rules.New(c, name+" returned "+strconv.Itoa(c.Attempts[i].Count)+" tools and the gateway passed none on: look at allowed_tools, disallowed_tools and the permissions of the key")
+	f.Servers = []string{name}
+	return f, true
 }

@@ -150,6 +150,9 @@ func (c *Conversation) directive(words []string) (err error) {
 	return err
 }
 
+// Plain returns the records of the conversation as its directives want them.
+func (c *Conversation) Plain() []capture.Record { return c.parsed.Wrap(c.Wrap).Records }
+
 // expects reports whether the conversation expects that verdict.
 func (c *Conversation) expects(verdict string) bool {
 	return slices.ContainsFunc(c.parsed.Expect(), func(e capturetest.Expect) bool {
@@ -207,6 +210,32 @@ func Run(t *testing.T, rule string) {
 	for _, c := range conversations {
 		t.Run(c.Name, c.Test)
 	}
+	matches(t, rule, conversations)
+}
+
+// matches calls the rule itself on cases of all shapes: it takes at least those
+// that are its own.
+func matches(t *testing.T, rule string, conversations []*Conversation) {
+	i := slices.IndexFunc(all.Rules, func(r rules.Rule) bool { return r.ID == rule })
+	if i < 0 {
+		t.Fatalf("%s is not among the rules", rule)
+	}
+	cases := Shapes()
+	for _, c := range conversations {
+		for _, v := range Judge(c.Plain(), c.Config) {
+			cases = append(cases, v.Case)
+		}
+	}
+	for _, c := range cases {
+		f, ok := all.Rules[i].Match(c)
+		_, first := all.Judge(c)
+		if first.ID == rule && !ok {
+			t.Errorf("%s is the verdict of a case that it does not match", rule)
+		}
+		if ok && f.Text == "" {
+			t.Errorf("%s says nothing of %s %s", rule, c.Kind, c.Call.Outcome)
+		}
+	}
 }
 
 // Load reads the conversations of all files that match pattern.
@@ -250,7 +279,7 @@ func (c *Conversation) Test(t *testing.T) {
 	if !slices.Contains(c.Not, "loopback") {
 		c.crowd(t)
 	}
-	whole := c.parsed.Wrap(c.Wrap).Records
+	whole := c.Plain()
 	for seed := range uint64(4) {
 		rate := []float64{0.02, 0.08}[seed%2]
 		for _, e := range Added(Judge(whole, c.Config), Judge(capturetest.Drop(whole, seed, rate), c.Config)) {
