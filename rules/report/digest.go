@@ -234,18 +234,19 @@ func (d *digest) hint() string {
 }
 
 // unit is what the records of this run are called.
-func (d *digest) unit(n int) string {
-	word := "frame"
-	hars := 0
-	for _, in := range d.run.Inputs {
-		if strings.HasPrefix(in.Kind, "har") {
-			hars++
+func (d *digest) unit(n int) string { return plural(n, unit(d.run.Inputs)) }
+
+// unit is what a record of these inputs is called.
+func unit(inputs []Input) string {
+	for _, in := range inputs {
+		if !strings.HasPrefix(in.Kind, "har") {
+			return "frame"
 		}
 	}
-	if hars > 0 && hars == len(d.run.Inputs) {
-		word = "entry"
+	if len(inputs) == 0 {
+		return "frame"
 	}
-	return plural(n, word)
+	return "entry"
 }
 
 func (d *digest) seen() string {

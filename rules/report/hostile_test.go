@@ -3,8 +3,12 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 // evils is what a capture may hold where a name is expected.
@@ -80,4 +84,54 @@ func hostile(t *testing.T) []byte {
 		Inputs: []Input{{Name: evils[0] + ".pcap", Kind: "pcap", Records: 9}},
 	}})
 	return b.Bytes()
+}
+
+// everything is every report there is: testdata, the hostile one, and those of
+// the samples.
+func everything(t *testing.T) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{"hostile": hostile(t)}
+	for i, in := range inputs(t) {
+		all[fmt.Sprintf("testdata %d", i)] = in
+	}
+	files, _ := filepath.Glob("../../samples/*/report.json")
+	if len(files) < 9 {
+		t.Fatalf("%d samples", len(files))
+	}
+	for _, file := range files {
+		all[filepath.Base(filepath.Dir(file))] = read(t, file)
+	}
+	return all
+}
+
+// Each format of the hostile report, too, is the same by way of saved JSON.
+func TestViewsOfEverything(t *testing.T) {
+	for name, in := range everything(t) {
+		for _, by := range []string{"json", "jsonl"} {
+			saved := []byte(write(t, by, Options{}, in))
+			for _, f := range Formats {
+				if write(t, f.Name, Options{Rules: titles}, in) != write(t, f.Name, Options{Rules: titles}, saved) {
+					t.Errorf("%s: %s is another by way of %s", name, f.Name, by)
+				}
+			}
+		}
+	}
+}
+
+// No format passes on what steers a terminal or turns the writing round.
+func TestNothingSteers(t *testing.T) {
+	for name, in := range everything(t) {
+		for _, f := range Formats {
+			if f.Name == "json" || f.Name == "jsonl" {
+				continue // exact, and JSON escapes what XML and terminals mind
+			}
+			got := write(t, f.Name, Options{Rules: titles}, in)
+			if i := strings.IndexFunc(got, func(r rune) bool { return r != '\n' && r != '\r' && !unicode.IsPrint(r) && r != '\u2060' }); i >= 0 {
+				t.Errorf("%s: %s holds %q", name, f.Name, got[max(0, i-40):min(len(got), i+8)])
+			}
+			if !utf8.ValidString(got) {
+				t.Errorf("%s: %s is not UTF-8", name, f.Name)
+			}
+		}
+	}
 }

@@ -96,6 +96,15 @@ func clip(s string, n int) string {
 	return visible(s)
 }
 
+// each is the list with f done to each item.
+func each(list []string, f func(string) string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = f(s)
+	}
+	return out
+}
+
 // number writes n with a comma between thousands.
 func number(n int) string {
 	s := strconv.Itoa(n)
