@@ -55,6 +55,26 @@ func Sniff(d decode.Dir, p []byte) decode.Verdict {
 	return decode.Yes
 }
 
+// SniffMid says whether p, the first bytes of one direction that were captured
+// of a connection which began before, is the begin of an HTTP/2 frame. Yes is a
+// good guess and no more: ask what else it may be first.
+func SniffMid(d decode.Dir, p []byte) decode.Verdict {
+	c := Conn{nowait: true}
+	s := side{dir: d}
+	n := copy(s.hdr[:], p)
+	switch {
+	case n > 0 && p[0] != 0 || n > 1 && p[1] > usualFrame>>8:
+		return decode.No
+	case n < len(s.hdr):
+		return decode.More
+	}
+	s.readHeader()
+	if s.hdr[5]&0x80 != 0 || !s.believable() || !c.expected(&s, true) {
+		return decode.No
+	}
+	return decode.Yes
+}
+
 // A state says what the next byte of a direction is part of.
 type state uint8
 

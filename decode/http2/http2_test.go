@@ -124,3 +124,41 @@ func TestScripts(t *testing.T) {
 		t.Run(name, func(t *testing.T) { suite.Test(t, s) })
 	}
 }
+
+func TestSniff(t *testing.T) {
+	a := newAssembler()
+	frame := func(text string) string {
+		b, err := a.line(decode.ToServer, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, x := range []struct {
+		d        decode.Dir
+		p        string
+		sniff    decode.Verdict
+		sniffMid decode.Verdict
+	}{
+		{decode.ToServer, preface, decode.Yes, decode.No},
+		{decode.ToServer, preface[:20], decode.More, decode.No},
+		{decode.ToServer, "POST / HTTP/1.1", decode.No, decode.No},
+		{decode.ToClient, preface, decode.No, decode.No},
+		{decode.ToServer, frame("HEADERS 41 | :method: GET"), decode.No, decode.Yes},
+		{decode.ToClient, frame("DATA 41 | text"), decode.No, decode.Yes},
+		{decode.ToClient, frame("DATA 41 | text")[:8], decode.No, decode.More},
+		{decode.ToServer, frame("PING 0"), decode.No, decode.Yes},
+		{decode.ToServer, frame("DATA 2 | text"), decode.No, decode.No},
+		{decode.ToServer, "\x00\x50", decode.No, decode.No},
+		{decode.ToServer, "\x00\x00\x00\x08\x04\xd2\x16\x2f\x00", decode.No, decode.No},         // PostgreSQL
+		{decode.ToServer, "\x00\x00\x00\x45\xffSMBr", decode.No, decode.No},                     // SMB
+		{decode.ToServer, "\x00\x2d\x12\x34\x01\x00\x00\x01\x00\x00\x00", decode.No, decode.No}, // DNS
+	} {
+		if got := Sniff(x.d, []byte(x.p)); got != x.sniff {
+			t.Errorf("Sniff(%s, %q) = %v", x.d, x.p, got)
+		}
+		if got := SniffMid(x.d, []byte(x.p)); got != x.sniffMid {
+			t.Errorf("SniffMid(%s, %q) = %v", x.d, x.p, got)
+		}
+	}
+}
