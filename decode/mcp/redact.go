@@ -29,17 +29,23 @@ var querySession = map[string]bool{
 	"session":    true,
 }
 
-// Redact makes a request target safe to print: userinfo is removed, path
-// segments that look like secrets are replaced, and of the query only the
-// values of known parameters are kept.
-func Redact(target string) string {
-	t := parseTarget(target)
-	s := t.origin + t.path
+// Redact makes a request target safe to print: userinfo is removed, what looks
+// like a secret is replaced, and so is the value of each parameter whose name
+// says that it is one. It is for lists of messages of any kind; an Exchange
+// keeps of a query only the values of parameters that are known.
+func Redact(s string) string {
+	t := target{all: true}
+	t.parse(s)
+	s = t.origin + t.path
 	if t.query != "" {
 		s += "?" + t.query
 	}
 	return s
 }
+
+// maxQuery bounds what Redact shows of a query: it is cut at the parameter
+// after it.
+const maxQuery = 2048
 
 // A target is what a request target says.
 type target struct {
@@ -48,10 +54,16 @@ type target struct {
 	query    string
 	session  string // as sent: a secret
 	serverID string
+	all      bool // of the query everything is kept that does not look like a secret
 }
 
 func parseTarget(s string) target {
 	var t target
+	t.parse(s)
+	return t
+}
+
+func (t *target) parse(s string) {
 	s, _, _ = strings.Cut(s, "#")
 	path, query, _ := strings.Cut(s, "?")
 	if scheme, rest, ok := strings.Cut(path, "://"); ok && !strings.ContainsAny(scheme, "/") {
@@ -63,15 +75,14 @@ func parseTarget(s string) target {
 	} else if !strings.HasPrefix(path, "/") && strings.ContainsAny(path, "@:") {
 		path = cleanHost(path) // CONNECT's authority form
 		t.path = path
-		return t
+		return
 	}
-	t.path = cleanPath(path)
+	t.path = cleanPath(path, t.all)
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair != "" {
 			t.add(pair)
 		}
 	}
-	return t
 }
 
 // add takes one parameter of the query.
@@ -97,6 +108,8 @@ func (t *target) add(pair string) {
 	case name == "url" && strings.Contains(value, "://"):
 		// MCP Inspector's proxy is told its upstream here.
 		shown += "=" + cleanURL(value)
+	case t.all && len(t.query) < maxQuery && !secretName(name) && !querySession[name] && !looksSecret(value) && !strings.Contains(value, "@"):
+		shown = printable(pair)
 	default:
 		shown += "=…"
 	}
@@ -146,7 +159,9 @@ func cleanHost(s string) string {
 // cleanOrigin keeps scheme and authority of an Origin or Referer.
 func cleanOrigin(s string) string { return parseTarget(s).origin }
 
-func cleanPath(p string) string {
+// cleanPath replaces the segments of a path that look like secrets. as: the
+// others stand as they were sent; otherwise escapes are undone.
+func cleanPath(p string, as bool) string {
 	if len(p) > 1024 {
 		p = p[:1024]
 	}
@@ -162,7 +177,7 @@ func cleanPath(p string) string {
 		if u, err := url.PathUnescape(seg); err == nil {
 			plain = u
 		}
-		if plain != seg || looksSecret(plain) {
+		if plain != seg && !as || looksSecret(plain) {
 			seg = clean(plain, 128)
 			// What was escaped may hold a slash or a space: one segment stays one.
 			seg = strings.NewReplacer("/", "%2F", " ", "%20", "?", "%3F").Replace(seg)

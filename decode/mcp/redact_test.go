@@ -20,7 +20,8 @@ func TestRedactTarget(t *testing.T) {
 		{"/x?thisisnotanamebutabareverylongthingthatmaybesecret", "/x?[redacted]"},
 		{"/x?tags=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.x", "/x?tags=[redacted]"},
 		{"/messages/?session_id=5b2c0f3a9d8e4f7b8a1c2d3e4f5a6b7c", "/messages/?session_id=…"},
-		{"http://user:pass@gw:4000/mcp?k=v", "http://gw:4000/mcp?k=…"},
+		{"http://user:pass@gw:4000/mcp?k=v", "http://gw:4000/mcp?k=v"},
+		{"/x?q=a+b%20c&page=2&access_token=abc&id=5b2c0f3a9d8e4f7b8a1c2d3e4f5a6b7c&m=u@h", "/x?q=a+b%20c&page=2&access_token=…&id=…&m=…"},
 		{"https://gw", "https://gw"},
 		{"http://u:pass/word@gw:1/mcp", "http://gw:1/mcp"},
 		{"http://gw:1/@org/name/mcp", "http://gw:1/@org/name/mcp"},
@@ -180,15 +181,19 @@ func FuzzChallengeNeverPanics(f *testing.F) {
 	})
 }
 
-func FuzzRedactKeepsNoUserinfoAndNoQueryValue(f *testing.F) {
+func FuzzExchangeKeepsNoUserinfoAndNoQueryValue(f *testing.F) {
 	f.Add("/mcp", "k", "planted-Secret-42")
+	f.Add("/mcp", "access_token", "planted-Secret-42")
 	f.Fuzz(func(t *testing.T, path, name, value string) {
 		if len(value) < 8 || strings.Contains(path+name, value) || strings.ContainsAny(value, "/?#@&%+=: ") || queryKept[name] || name == "url" ||
 			strings.ContainsAny(name, "?#&=%") || name == "" || strings.ContainsAny(path, "#") {
 			return
 		}
 		for _, target := range []string{path + "?" + name + "=" + value, "http://u:" + value + "@h/"} {
-			if got := Redact(target); strings.Contains(got, value) {
+			if got := parseTarget(target); strings.Contains(got.origin+got.path+got.query, value) {
+				t.Fatalf("%q gave %+v", target, got)
+			}
+			if got := Redact(target); strings.Contains(got, value) && (name == "access_token" || !strings.Contains(target, "?")) {
 				t.Fatalf("%q gave %q", target, got)
 			}
 		}
