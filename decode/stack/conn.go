@@ -170,7 +170,15 @@ func (l *layer) tls() decode.Conn {
 			}
 			return in.conn()
 		},
-		Plain: func() decode.Conn { return l.below(l.scheme, l.after).conn() },
+		Plain: func() decode.Conn {
+			// The answer to what the server took for bad HTTP: it has no request.
+			in := l.below(l.scheme, l.after)
+			if in != nil {
+				in.speak(&protocol{name: "http1", open: (*layer).http1}, decode.Mark{})
+				in.inner.End(decode.ToServer, decode.Mark{}, decode.Fin)
+			}
+			return in.conn()
+		},
 	})
 	if l.c.tls == nil {
 		l.c.tls = t
@@ -221,7 +229,7 @@ func (l *layer) event(e *httpmsg.Event) {
 		c.exchanges++
 	}
 	if c.d.cfg.Messages {
-		c.d.message(&c.flow, e)
+		c.d.message(&c.flow, l.after, e)
 	}
 	c.d.mcp.Event(&c.flow, l.scheme == "https", false, e)
 }
@@ -314,10 +322,15 @@ func (l *layer) sniff(d decode.Dir, at decode.Mark) {
 		}
 	}
 	if (l.c.flow.Mid || l.holed) && len(l.first[d]) > 8 && !more {
-		l.speak(&protocol{name: "http1", open: (*layer).http1}, at)
+		p := protocol{name: "http1", open: (*layer).http1}
+		if http2.SniffMid(d, l.first[d]) == decode.Yes {
+			p = protocol{name: "http2", open: (*layer).http2}
+		}
+		l.speak(&p, at)
 		return
 	}
-	if !more && (len(l.first[decode.ToServer]) > 0 || d == decode.ToServer) || l.size > sniffBytes {
+	// What a server says first, or says oddly, settles nothing.
+	if !more && d == decode.ToServer || l.size > sniffBytes {
 		l.speak(&unknown, at)
 	}
 }

@@ -29,7 +29,7 @@ func (d *Decoder) entry(at decode.Mark, e *capture.Entry) {
 	tell := func(v *httpmsg.Event) {
 		v.ID = httpmsg.ID{Flow: at.Frame, Stream: 1}
 		if d.cfg.Messages {
-			d.message(&f, v)
+			d.message(&f, 0, v)
 		}
 		d.mcp.Event(&f, false, true, v)
 	}

@@ -14,8 +14,9 @@ type messageID struct {
 	dir decode.Dir
 }
 
-// message makes a Message of the events of each HTTP message.
-func (d *Decoder) message(f *decode.Flow, e *httpmsg.Event) {
+// message makes a Message of the events of each HTTP message. after is the
+// number of exchanges before those of the stream that e comes from.
+func (d *Decoder) message(f *decode.Flow, after uint32, e *httpmsg.Event) {
 	if d.msgs == nil {
 		d.msgs = messages{}
 	}
@@ -27,7 +28,7 @@ func (d *Decoder) message(f *decode.Flow, e *httpmsg.Event) {
 			Request: e.Dir == decode.ToServer, Method: e.Method, Status: e.Status,
 		}
 		if e.Proto == "2" {
-			m.Stream = e.ID.Stream
+			m.Stream = e.ID.Stream - after
 		}
 		if m.Request {
 			m.URI = mcp.Redact(e.Target)
