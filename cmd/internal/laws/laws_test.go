@@ -31,7 +31,7 @@ const floors = `
 capture samples
 decode
 decode/httpmsg decode/inet decode/jsonrpc decode/sse
-decode/tcp decode/tls decode/http1 decode/http2 decode/mcp
+decode/tcp decode/tls decode/http1 decode/http2 decode/mcp decode/quic
 decode/stack
 rules/pair
 rules/hop
