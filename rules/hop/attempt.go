@@ -54,7 +54,6 @@ type sessions struct {
 	byID   map[sessionKey]*supply
 	byFlow map[int]*supply // the last one without a session on a connection
 	loose  map[endpoint][]*supply
-	limit  int
 }
 
 // begin finds or makes the supply of an upstream call.

@@ -23,7 +23,6 @@ type demand struct {
 	learned  bool      // it has voted on its name
 	counted  bool      // it has been counted for its server's role
 	window   []*supply // held: the candidates as of its time
-	others   []*demand // held: those that competed
 }
 
 func sortDemands(q []*demand) {
@@ -147,6 +146,9 @@ func (s *server) inventory(e mcp.Server) {
 			k := s.name(n)
 			if k.url != e.URL {
 				k.url, k.urls = e.URL, nil
+				if e.URL != "" {
+					s.learnt(n)
+				}
 			}
 			for _, a := range []string{e.Name, e.Alias} {
 				if a != "" && !slices.Contains(k.alias, a) {

@@ -24,8 +24,7 @@ type server struct {
 
 	names map[string]*name
 	homes map[endpoint]string // endpoints that are known to be a name's
-	list  []string            // those of them whose place is known, and how many there were
-	knew  int
+	known []string            // those of them of which it became known where they are reached, sorted
 	hosts map[netip.Addr]bool // other addresses that its attempts come from
 	keys  map[string]bool     // hashes of its own keys
 }
@@ -48,15 +47,23 @@ func (l *Linker) server(addr netip.AddrPort) *server {
 		}
 	}
 	l.servers[addr] = s
-	if len(l.servers) > l.lim.Sessions {
-		for a, o := range l.servers {
-			if !o.gateway && o.upstream == 0 && o != s {
-				delete(l.servers, a) // an address that answered once and meant nothing
-				break
-			}
+	l.seen = append(l.seen, addr)
+	l.boundServers()
+	return s
+}
+
+// boundServers forgets the servers that were seen first, but for gateways, as
+// far as a few of them are not.
+func (l *Linker) boundServers() {
+	for tries := 0; len(l.seen) > l.lim.Sessions && tries < 16; tries++ {
+		addr := l.seen[0]
+		l.seen = l.seen[1:]
+		if o := l.servers[addr]; o.gateway || o.named {
+			l.seen = append(l.seen, addr)
+		} else {
+			delete(l.servers, addr)
 		}
 	}
-	return s
 }
 
 func sameAddr(named, seen netip.AddrPort) bool {

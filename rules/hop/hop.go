@@ -48,6 +48,7 @@ type Linker struct {
 	clock instant // now's time
 
 	servers  map[netip.AddrPort]*server
+	seen     []netip.AddrPort // keys of servers, oldest first
 	hosts    map[netip.Addr]*host
 	demands  []*demand // downstream calls that are not judged, in order of their requests
 	byCall   map[*pair.Call]*demand
@@ -244,7 +245,7 @@ func (l *Linker) ended(c *pair.Call) {
 			l.spent(s)
 		}
 		if s.Outcome != Pending && s.Outcome != Unseen && !s.token {
-			l.last[s.end] = s
+			l.remember(s)
 		}
 	}
 	if d := l.byCall[c]; d != nil {
@@ -254,6 +255,14 @@ func (l *Linker) ended(c *pair.Call) {
 		}
 		d.to = instantOf(c.At.Time)
 		l.due = append(l.due, d)
+	}
+}
+
+// remember keeps the last outcome of an endpoint. Where there are more of them
+// than a gateway has servers, the first are kept: they are those of its boot.
+func (l *Linker) remember(s *supply) {
+	if _, known := l.last[s.end]; known || len(l.last) < l.lim.Sessions {
+		l.last[s.end] = s
 	}
 }
 
@@ -279,22 +288,19 @@ func (l *Linker) settle() {
 
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
-	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.clock-d.to > instant(l.cfg.Hold) }
-	if len(l.held) == 0 || !l.changed && !late(l.held[0]) {
-		return
+	for len(l.held) > l.lim.OpenCalls {
+		d := l.held[0]
+		l.held = l.held[1:]
+		l.judge(d, true)
 	}
-	for l.changed || len(l.held) > 0 && late(l.held[0]) {
+	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.clock-d.to > instant(l.cfg.Hold) }
+	for len(l.held) > 0 && (l.changed || late(l.held[0])) {
 		l.changed = false
 		held := l.held
 		l.held = nil
 		for _, d := range held {
 			l.judge(d, late(d))
 		}
-	}
-	for len(l.held) > l.lim.OpenCalls {
-		d := l.held[0]
-		l.held = l.held[1:]
-		l.judge(d, true)
 	}
 }
 

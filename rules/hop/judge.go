@@ -42,8 +42,9 @@ func (l *Linker) judge(d *demand, final bool) {
 	for _, s := range got {
 		d.srv.served++
 		if u := l.servers[s.end.addr]; len(s.Calls) > 0 && (u == nil || !u.gateway) {
-			l.server(s.end.addr).upstream++
-			l.changed = l.changed || l.servers[s.end.addr].upstream == 1
+			u = l.server(s.end.addr)
+			u.upstream++
+			l.changed = l.changed || u.upstream == 1
 		}
 	}
 	if d.kind != "" {
@@ -129,6 +130,7 @@ func (l *Linker) learn(d *demand) {
 	if x := d.call.Exchange; x != nil {
 		if u := x.RespHeaders["x-mcp-debug-outbound-url"]; strings.Contains(u, "://") {
 			n.url, n.urls = u, nil
+			d.srv.learnt(d.names[0])
 			l.changed = true
 			return
 		}
@@ -173,6 +175,7 @@ func (l *Linker) learn(d *demand) {
 		}
 	}
 	if n.decide(); n.sure {
+		d.srv.learnt(d.names[0])
 		d.srv.homes[n.home] = d.names[0]
 	}
 	l.changed = l.changed || !was && n.known()
@@ -191,6 +194,7 @@ func (l *Linker) learnPrefixes(d *demand) {
 			if k := d.srv.name(nm); s.Outcome == OK && !k.known() && len(k.votes) < 256 && prefixed(tools, s.Tools, nm) {
 				k.votes[s.end] += 2*sure + 2
 				if k.decide(); k.sure {
+					d.srv.learnt(nm)
 					d.srv.homes[k.home] = nm
 					l.changed = true
 				}
@@ -235,7 +239,7 @@ func (l *Linker) makeCase(d *demand, got []*supply) *Case {
 	c := &Case{
 		Call: d.call, Kind: d.kind, Gateway: d.srv.addr, Profile: d.srv.profile.name, Version: d.srv.version,
 		Servers: display(d.names), SeesUpstream: l.seesUpstream(d), HAR: x.HAR, NoAuth: x.HAR && l.noAuth,
-		GatewayKeys: d.srv.keys, Names: d.srv.known(), Bounded: l.bounded,
+		GatewayKeys: d.srv.keys, Names: d.srv.known, Bounded: l.bounded,
 	}
 	c.Tools, c.Count = answer(d.call)
 	if !d.srv.gateway {
@@ -310,26 +314,15 @@ func display(names []string) []string {
 	return out
 }
 
-// known lists the names of a gateway's servers, without ids.
-func (s *server) known() []string {
-	n := 0
-	for _, k := range s.names {
-		if k.known() {
-			n++
-		}
+// learnt adds a name of which it became known where it is reached. The list is
+// copied, because cases hold it.
+func (s *server) learnt(n string) {
+	if strings.HasPrefix(n, idPrefix) {
+		return
 	}
-	if n == s.knew {
-		return s.list
+	if i, found := slices.BinarySearch(s.known, n); !found {
+		s.known = slices.Insert(slices.Clip(s.known), i, n)
 	}
-	out := []string{}
-	for n, k := range s.names {
-		if !strings.HasPrefix(n, idPrefix) && (k.url != "" || k.known()) {
-			out = append(out, n)
-		}
-	}
-	slices.Sort(out)
-	s.knew, s.list = n, out
-	return out
 }
 
 // nameOf is the gateway's name for the server of an attempt; "" when unknown.
@@ -342,7 +335,7 @@ func (s *server) nameOf(a *supply, scope []string) string {
 	if len(scope) == 1 {
 		return strings.TrimPrefix(scope[0], idPrefix)
 	}
-	for _, n := range s.known() {
+	for _, n := range s.known {
 		if len(scope) > 0 && !slices.Contains(scope, n) {
 			continue
 		}
