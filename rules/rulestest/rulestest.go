@@ -28,6 +28,7 @@
 package rulestest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -66,6 +67,9 @@ var Wrappings = []Wrapping{
 	{"doubled", capturetest.Wrap{Double: true, Link: capturetest.SLL2}},
 	{"reordered", capturetest.Wrap{Reorder: 1}},
 	{"mixed", capturetest.Wrap{Mix: true}},
+	{"http2", capturetest.Wrap{HTTP2: true}},
+	{"tls12", capturetest.Wrap{TLS: tls.VersionTLS12, DSB: true, Format: capturetest.Pcapng}},
+	{"tls13", capturetest.Wrap{TLS: tls.VersionTLS13, HTTP2: true, DSB: true, Format: capturetest.Pcapng}},
 }
 
 // A Conversation is one section of a file.
