@@ -57,6 +57,8 @@ type Case struct {
 	Kind        string    `json:"kind"`
 	HTTPMethod  string    `json:"http_method"`
 	Path        string    `json:"path"`
+	Scheme      string    `json:"scheme,omitempty"`    // of the request: "https"; absent: "http"
+	Authority   string    `json:"authority,omitempty"` // of the request, where it is not the gateway's address
 	RPCMethod   *string   `json:"rpc_method"`
 	RPCID       *string   `json:"rpc_id"` // raw JSON text: 7 and "7" differ
 	Status      *int      `json:"status"`

@@ -41,6 +41,12 @@ func CaseOf(c *hop.Case, f rules.Finding) *Case {
 	if v.Gateway == "" {
 		v.Gateway = address(ask.Flow.Server)
 	}
+	if ask.Scheme == "https" {
+		v.Scheme = ask.Scheme
+	}
+	if ask.Authority != v.Gateway {
+		v.Authority = ask.Authority
+	}
 	if r := c.Call.Request; r != nil {
 		v.RPCMethod, v.RPCID = text(r.Method), text(r.ID)
 	}
@@ -259,10 +265,14 @@ func answer(c *pair.Call) (*int, Time) {
 	return positive(c.At.Frame), utc(c.At.Time)
 }
 
-// address renders an address; "" for none.
+// address renders an address; "" for none. Of a HAR, where only a name may be
+// known, it is the name, which stands in the zone.
 func address(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""
+	}
+	if z := a.Addr().Zone(); z != "" && a.Addr().WithZone("").IsUnspecified() {
+		return z + ":" + strconv.Itoa(int(a.Port()))
 	}
 	return a.String()
 }

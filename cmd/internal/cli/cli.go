@@ -39,6 +39,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).rules,
 	(*app).report,
 	(*app).diff,
+	(*app).verify,
 	(*app).demo,
 	(*app).version,
 }
