@@ -416,10 +416,7 @@ func (l *Linker) connection(k *stack.Connection) {
 	case k.TLS != nil && k.TLS.Alert != "" && !k.TLS.Decrypted && k.Exchanges == 0:
 		o = TLSError
 	case k.Exchanges == 0 && (k.TLS != nil && !k.TLS.Decrypted && (k.TLS.HandshakeDone || k.TLS.Why != "") || k.Protocol == "unknown" || k.Gaps > 0):
-		l.opaque = append(l.opaque, opaque{f.Server, f.Client.Addr(), instantOf(f.Start), instantOf(k.Ended.Time), k.How == 0})
-		if len(l.opaque) > l.lim.Attempts {
-			l.opaque = l.opaque[len(l.opaque)/2:]
-		}
+		l.unreadable(k)
 		return
 	default:
 		return
@@ -446,12 +443,4 @@ func (l *Linker) hole(s span, host netip.Addr, server netip.AddrPort) {
 	if len(l.holes) > l.lim.Attempts {
 		l.holes = l.holes[len(l.holes)/2:]
 	}
-}
-
-// An opaque connection cannot be read: TLS without keys, or holes only.
-type opaque struct {
-	server   netip.AddrPort
-	host     netip.Addr
-	from, to instant
-	open     bool
 }

@@ -102,9 +102,13 @@ type Case struct {
 	Confidence   Confidence
 	SeesUpstream bool            // the capture shows this gateway's upstream side in clear
 	Opaque       int             // connections from the gateway in the window that could not be read (TLS without keys, holes)
+	Shape        Shape           // what the sizes on those connections agree with, where they are all of one server
+	DarkName     string          // the server name that they asked for, where it is one
 	Holes        int             // connections and exchanges of the gateway's upstream side in the window that are not whole in the capture
 	Hidden       bool            // a hole, a loss or a limit falls into the window: what is not seen proves nothing
 	HAR          bool            // one side's view
+	Via          string          // the page or tool that asked, where it shows: AdminPage, Inspector
+	Target       string          // Inspector: the URL that it meant, redacted; it is asked by the Inspector's own proxy
 	NoAuth       bool            // HAR: credentials were removed from the file, absence proves nothing
 	Shared       map[string]bool // hashes of credentials that upstream attempts of several clients carried
 	GatewayKeys  map[string]bool // hashes of the gateway's own keys, as clients sent them

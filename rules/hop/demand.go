@@ -22,7 +22,8 @@ type demand struct {
 	judged   bool
 	learned  bool      // it has voted on its name
 	counted  bool      // it has been counted for its server's role
-	window   []*supply // held: the candidates as of its time
+	window   []*supply // the candidates as of its time
+	view     view      // and what could not be seen then
 }
 
 func sortDemands(q []*demand) {

@@ -16,7 +16,9 @@ func (l *Linker) judge(d *demand, final bool) {
 		return
 	}
 	if !d.held {
+		// What is seen of its window now is forgotten while it is held.
 		d.window = l.candidates(d)
+		d.view = l.look(d)
 	}
 	gateway, known := l.role(d, d.window, final)
 	switch {
@@ -33,7 +35,7 @@ func (l *Linker) judge(d *demand, final bool) {
 		l.hold(d)
 		return
 	}
-	if len(d.window) == 0 && !final && d.kind != "" && l.empty(d) && !l.seesUpstream(d) {
+	if len(d.window) == 0 && !final && d.kind != "" && d.view.dark == 0 && l.empty(d) && !l.seesUpstream(d) {
 		l.hold(d)
 		return
 	}
@@ -139,7 +141,7 @@ func (l *Linker) learn(d *demand) {
 		return
 	}
 	present := map[endpoint]bool{}
-	holed := l.holed(d) > 0
+	holed := d.view.holes > 0
 	gs := slices.DeleteFunc(groups(d.window), func(g group) bool { return g.s[0].token })
 	// What is known to be another name's counts only where there is nothing else.
 	if rest := slices.DeleteFunc(slices.Clone(gs), func(g group) bool { return d.srv.elsewhere(d.names[0], g.end) }); len(rest) > 0 {
@@ -242,6 +244,7 @@ func (l *Linker) makeCase(d *demand, got []*supply) *Case {
 		GatewayKeys: d.srv.keys, Names: d.srv.known, Bounded: l.bounded,
 	}
 	c.Tools, c.Count = answer(d.call)
+	c.Via, c.Target = via(x)
 	if !d.srv.gateway {
 		c.Profile = ""
 	}
@@ -419,22 +422,28 @@ func (l *Linker) model(d *demand, c *Case) {
 	}
 }
 
+// A view is what the capture cannot show of a demand's window.
+type view struct {
+	dark  int // connections that cannot be read
+	shape Shape
+	name  string
+	holes int
+	lost  bool
+}
+
+func (l *Linker) look(d *demand) view {
+	v := view{holes: l.holed(d)}
+	v.dark, v.shape, v.name = l.dark(d)
+	for _, s := range l.lossAt {
+		v.lost = v.lost || s.to >= d.from && s.from <= d.to
+	}
+	return v
+}
+
 // visibility says what the capture cannot show of a case.
 func (l *Linker) visibility(d *demand, c *Case) {
-	for _, o := range l.opaque {
-		if o.server == d.srv.addr || !d.srv.fromHost(o.host, false) || o.from > d.to || !o.open && (o.to < d.from || o.from < d.from-slack) {
-			continue
-		}
-		if s := l.servers[o.server]; s != nil && s.gateway {
-			continue
-		}
-		c.Opaque++
-	}
-	c.Holes = l.holed(d)
-	for _, s := range l.lossAt {
-		c.Hidden = c.Hidden || s.to >= d.from && s.from <= d.to
-	}
-	c.Hidden = c.Hidden || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
+	c.Opaque, c.Shape, c.DarkName, c.Holes = d.view.dark, d.view.shape, d.view.name, d.view.holes
+	c.Hidden = d.view.lost || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
 }
 
 // Told reports whether the client was told of a failure: by a status, an

@@ -23,10 +23,18 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	text, fix := "no tools, and ", ""
 	switch {
 	case c.HAR:
-		text += "a HAR shows only the browser's side"
-		fix = "run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway while the list is asked for, or send `x-litellm-mcp-debug: true` with the request, or use LiteLLM 1.94 or later, which says in `_meta` how each server answered"
+		text, fix = browser(c)
 	case c.Opaque > 0:
 		text += "the gateway's upstream connections are TLS without keys"
+		if c.DarkName != "" {
+			text = "no tools, and the gateway's connection to " + c.DarkName + " is TLS without keys"
+		}
+		switch c.Shape {
+		case hop.RefusalShape:
+			text += "; its sizes agree with a refusal: one request, one short answer, the end"
+		case hop.ListShape:
+			text += "; its sizes agree with a good list: several requests, a long answer"
+		}
 		fix = "start the gateway with SSLKEYLOGFILE set and give the file with --keylog"
 	case c.Hidden || c.Holes > 0 || len(c.Attempts) > 0:
 		text += "the upstream side is not whole in the capture"
@@ -38,5 +46,26 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	f := rules.New(c, text)
 	f.Confidence, f.Fix, f.Servers = hop.Suspected, fix, c.Servers
 	f.Verify = "mcp401 analyze gateway.pcap"
+	if len(f.Servers) == 0 && c.Target != "" {
+		f.Servers = []string{c.Target}
+	}
 	return f, true
+}
+
+// browser words what a HAR cannot show, and what to do next in its stead.
+func browser(c *hop.Case) (text, fix string) {
+	const capture = "this HAR has only the browser's side; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway"
+	switch c.Via {
+	case hop.AdminPage:
+		return "no tools on LiteLLM's admin page, and a HAR shows only the browser's side",
+			capture + " and reload the page, or send `x-litellm-mcp-debug: true` with a list of your own to the server's MCP route," +
+				" where LiteLLM 1.94 or later also says in `_meta` how each server answered"
+	case hop.Inspector:
+		return "no tools in MCP Inspector for " + c.Target + ", and a HAR shows only its own side",
+			"this HAR has only what MCP Inspector's page and its proxy said to each other; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway" +
+				" and press List Tools again, or add the header `x-litellm-mcp-debug: true` in its sidebar"
+	}
+	return "no tools, and a HAR shows only the browser's side",
+		capture + " while the list is asked for, or send `x-litellm-mcp-debug: true` with the request," +
+			" or use LiteLLM 1.94 or later, which says in `_meta` of its MCP routes how each server answered"
 }
