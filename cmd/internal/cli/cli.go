@@ -41,6 +41,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).diff,
 	(*app).verify,
 	(*app).demo,
+	(*app).redact,
 	(*app).version,
 }
 

@@ -40,6 +40,7 @@ rules
 rules/*
 rules/all rules/report
 cmd/internal/pipeline
+cmd/internal/redact
 cmd/internal/cli cmd/internal/web
 cmd/mcp401
 `

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mcp401/cmd/internal/redact"
+)
+
+func (a *app) redact() *cobra.Command {
+	var opt redact.Options
+	cmd := &cobra.Command{
+		Use:   "redact IN OUT",
+		Short: "write a capture that is safe to send: no secrets, the same verdicts",
+		Long: `redact copies a pcap, pcapng or HAR and replaces everything in it that is not
+known to be harmless: credentials, cookies, keys, mail addresses, tool arguments
+and results. A stand-in is as long as what it replaces, and equal texts get
+equal ones, so that lengths, TCP streams, both hops and verdicts stay. Of a JWT
+exp, nbf, iat, aud, iss and scope stay. Routes, tool names and server names
+stay; so do host names and addresses, unless --hosts is given.
+
+What is no clear HTTP/1 is blanked: compressed bodies, HTTP/2, DNS. TLS stays
+as it is, and key logs are dropped.
+
+OUT appears only if it is proved: its verdicts are those of IN, and no
+credential of IN is found in it, as it is, in base64, hex or escaped.`,
+		Example: `  mcp401 redact capture.pcap safe.pcap
+  mcp401 redact --hosts capture.pcap safe.pcap`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return hinted(fmt.Errorf("redact takes two files, not %d", len(args)), cmd.CommandPath()+" IN OUT")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			res, err := redact.File(args[0], args[1], opt)
+			var e *redact.Error
+			if errors.As(err, &e) && e.Hint != "" {
+				err = hinted(err, e.Hint)
+			}
+			if err != nil {
+				return err
+			}
+			for _, w := range res.Warnings {
+				a.warn(errors.New(w.Text))
+			}
+			fmt.Fprintf(a.stdout, "%s: %s, %s with the same verdicts; %s searched for, none found\n",
+				printable(args[1]), count(res.Records, "record"), count(res.Cases, "call"), count(res.Secrets, "credential"))
+			if res.Encrypted > 0 {
+				fmt.Fprintf(a.stdout, "%s left encrypted: who has the keys can read them\n", count(res.Encrypted, "TLS connection"))
+			}
+			if res.Blank > 0 {
+				fmt.Fprintf(a.stdout, "%s blanked as a whole\n", count(res.Blank, "connection or body", "connections or bodies"))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&opt.Hosts, "hosts", false, "give host names and addresses stand-ins too; loopback addresses stay")
+	return cmd
+}
+
+// count is a number with its word.
+func count(n int, word string, many ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + word
+	case len(many) > 0:
+		return fmt.Sprintf("%d %s", n, many[0])
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,527 @@
+package redact
+
+import (
+	"bytes"
+	"slices"
+
+	"mcp401/decode"
+	"mcp401/decode/http1"
+	"mcp401/decode/httpmsg"
+)
+
+// A conn is one connection whose streams are masked. HTTP/1 is decoded by its
+// decoder, which is given one line at a time, each with a number in place of a
+// frame: so its events tell which bytes of the stream they are made of.
+type conn struct {
+	p     *packets
+	flow  decode.Flow
+	sides [2]side
+	http  *http1.Conn
+	known bool
+	tls   bool
+	holed bool
+	early []early
+	size  int
+	ended [2]bool
+	over  bool
+}
+
+// An early is what came before it was known what is spoken.
+type early struct {
+	dir decode.Dir
+	at  decode.Mark
+	p   []byte
+	n   int // a gap
+}
+
+// A side is one direction. Positions count the bytes of its stream.
+type side struct {
+	pos    int64
+	base   uint32 // sequence number of position 0
+	based  bool
+	raw    []byte  // bytes that are not claimed yet
+	rawAt  int64   // position of raw[0]
+	places []place // where the bytes from the first open one on stand
+	lines  []line  // what was given to the decoder, from the first open one on
+	done   int64   // everything before is claimed
+	first  []byte
+
+	msg     *message
+	chunked bool
+}
+
+// A place says where bytes of a stream were captured.
+type place struct {
+	pos  int64
+	n    int
+	f    *frame
+	from int
+}
+
+// A line is one call of the decoder.
+type line struct {
+	num int
+	pos int64
+	n   int
+}
+
+// A message is the content in hand.
+type message struct {
+	media  string
+	status int
+	drop   bool // it cannot be masked in place, or is too long
+	buf    []byte
+	parts  []part
+}
+
+// A part is a range of a stream.
+type part struct {
+	pos int64
+	n   int
+}
+
+// The bounds of what is held, those of the decoders that read it next.
+var (
+	limits   = decode.Limits{}.WithDefaults()
+	mostRaw  = 4 * limits.Head
+	mostHeld = limits.Bodies
+)
+
+const sniffBytes = 4096
+
+func (p *packets) open(f decode.Flow) decode.Conn { return &conn{p: p, flow: f} }
+
+func (c *conn) Data(d decode.Dir, at decode.Mark, b []byte) {
+	c.locate(d, at, b)
+	if c.known {
+		c.give(d, at, b)
+		return
+	}
+	s := &c.sides[d]
+	c.early = append(c.early, early{dir: d, at: at, p: bytes.Clone(b)})
+	c.size += len(b) + 64
+	s.first = append(s.first, b[:min(len(b), max(0, sniffBytes-len(s.first)))]...)
+	c.sniff(d)
+}
+
+// locate notes where the next bytes of a stream were captured.
+func (c *conn) locate(d decode.Dir, at decode.Mark, b []byte) {
+	s := &c.sides[d]
+	f := c.p.frame(at.Frame)
+	if f != nil {
+		if !s.based {
+			// The first bytes of a stream may be the end of a segment, of which
+			// a probe was cut off, but not its middle.
+			s.based, s.base = true, f.seq+uint32(f.n-len(b))-uint32(s.pos)
+		}
+		from := int(int32(s.base + uint32(s.pos) - f.seq))
+		if from < 0 || from+len(b) > f.n {
+			f = nil
+		} else {
+			s.places = append(s.places, place{s.pos, len(b), f, from})
+		}
+	}
+	s.pos += int64(len(b))
+}
+
+func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
+	s := &c.sides[d]
+	if n < 0 {
+		s.based = false
+		s.pos++
+	} else {
+		s.pos += int64(n)
+	}
+	if !c.known {
+		c.holed = true
+		c.early = append(c.early, early{dir: d, at: at, n: n})
+		c.size += 64
+		return
+	}
+	c.gap(d, at, n)
+}
+
+func (c *conn) gap(d decode.Dir, at decode.Mark, n int) {
+	if c.http == nil {
+		return
+	}
+	c.p.pieces++
+	c.http.Gap(d, decode.Mark{Frame: c.p.pieces, Time: at.Time}, n)
+}
+
+func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
+	if c.ended[d] {
+		return
+	}
+	c.ended[d] = true
+	if !c.known && c.ended[d.Other()] {
+		c.speak("")
+	}
+	if c.http != nil {
+		c.p.pieces++
+		c.http.End(d, decode.Mark{Frame: c.p.pieces, Time: at.Time}, why)
+	}
+	if c.ended[d.Other()] {
+		for i := range c.sides {
+			c.finish(&c.sides[i])
+			c.sides[i] = side{}
+		}
+	}
+}
+
+// sniff finds out what is spoken, as the analysis does.
+func (c *conn) sniff(d decode.Dir) {
+	s := &c.sides[d]
+	h2, h1, tls := preface(d, s.first), http1.Sniff(d, s.first), records(s.first)
+	more := h2 == decode.More || h1 == decode.More || tls == decode.More
+	switch {
+	case h2 == decode.Yes:
+		c.speak("")
+	case h1 == decode.Yes:
+		c.speak("http1")
+	case tls == decode.Yes:
+		c.speak("tls")
+	case more && c.size <= sniffBytes:
+	case (c.flow.Mid || c.holed) && len(s.first) > 8:
+		c.speak("http1")
+	case len(c.sides[decode.ToServer].first) > 0, c.size > sniffBytes:
+		c.speak("")
+	}
+}
+
+// preface knows what an HTTP/2 client sends first (RFC 9113 section 3.4).
+func preface(d decode.Dir, b []byte) decode.Verdict {
+	const text = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	n := min(len(b), len(text))
+	switch {
+	case d == decode.ToClient || string(b[:n]) != text[:n]:
+		return decode.No
+	case n < len(text):
+		return decode.More
+	}
+	return decode.Yes
+}
+
+// records knows the header of a TLS record (RFC 9846 section 5.1).
+func records(b []byte) decode.Verdict {
+	switch {
+	case b[0] < 20 || b[0] > 23 || len(b) > 1 && b[1] != 3 || len(b) > 2 && b[2] > 4:
+		return decode.No
+	case len(b) < 3:
+		return decode.More
+	}
+	return decode.Yes
+}
+
+// speak settles what is spoken; "" is nothing that can be masked.
+func (c *conn) speak(protocol string) {
+	c.known = true
+	early := c.early
+	c.early = nil
+	switch protocol {
+	case "http1":
+		c.http = http1.New(c.flow, "http", decode.Limits{}, c.event, func(decode.Note) {})
+		for i := range c.sides {
+			c.sides[i].first = nil
+		}
+	case "tls":
+		c.tls = true
+		c.p.encrypted++
+	default:
+		if c.sides[0].pos+c.sides[1].pos > 0 {
+			c.p.blanked++
+		}
+	}
+	var at [2]int64
+	for _, e := range early {
+		s := &c.sides[e.dir]
+		end := s.pos
+		if e.p == nil {
+			s.pos = at[e.dir] + int64(max(e.n, 1))
+			c.gap(e.dir, e.at, e.n)
+		} else {
+			s.pos = at[e.dir] + int64(len(e.p))
+			c.give(e.dir, e.at, e.p)
+		}
+		at[e.dir], s.pos = s.pos, end
+	}
+}
+
+// give hands on bytes that end at the position of their side.
+func (c *conn) give(d decode.Dir, at decode.Mark, b []byte) {
+	s := &c.sides[d]
+	pos := s.pos - int64(len(b))
+	switch {
+	case c.tls:
+		c.write(s, pos, b)
+		s.release(s.pos)
+		return
+	case c.http == nil:
+		s.release(s.pos)
+		return
+	}
+	if len(s.raw) == 0 || s.rawAt+int64(len(s.raw)) != pos {
+		// A hole: what stands before it and is not claimed is lost.
+		s.raw, s.rawAt = s.raw[:0], pos
+	}
+	s.raw = append(s.raw, b...)
+	for len(b) > 0 {
+		n := bytes.IndexByte(b, '\n') + 1
+		if n == 0 {
+			n = len(b)
+		}
+		c.p.pieces++
+		s.lines = append(s.lines, line{c.p.pieces, pos, n})
+		c.http.Data(d, decode.Mark{Frame: c.p.pieces, Time: at.Time}, b[:n])
+		pos += int64(n)
+		b = b[n:]
+	}
+	if extra := len(s.raw) - mostRaw; extra > mostRaw {
+		s.claim(s.rawAt + int64(extra)) // nobody knows what this is
+	}
+	s.tidy()
+}
+
+// write fills in the bytes at a position.
+func (c *conn) write(s *side, pos int64, b []byte) {
+	i, _ := slices.BinarySearchFunc(s.places, pos, func(p place, pos int64) int {
+		if p.pos+int64(p.n) <= pos {
+			return -1
+		}
+		return 1
+	})
+	for ; i < len(s.places) && len(b) > 0; i++ {
+		p := &s.places[i]
+		if p.pos > pos {
+			skip := min(p.pos-pos, int64(len(b)))
+			pos, b = pos+skip, b[skip:]
+		}
+		off := int(pos - p.pos)
+		n := min(p.n-off, len(b))
+		if n > 0 {
+			c.p.fill(p.f, p.from+off, b[:n])
+			pos, b = pos+int64(n), b[n:]
+		}
+	}
+}
+
+// claim says that everything before a position is settled.
+func (s *side) claim(to int64) {
+	if to <= s.done {
+		return
+	}
+	s.done = to
+	if n := min(to-s.rawAt, int64(len(s.raw))); n > 0 {
+		s.raw, s.rawAt = s.raw[n:], s.rawAt+n
+	}
+}
+
+// tidy forgets what is settled.
+func (s *side) tidy() {
+	open := s.done
+	if s.msg != nil && len(s.msg.parts) > 0 {
+		open = s.msg.parts[0].pos
+	}
+	if len(s.raw) == 0 {
+		s.lines = s.lines[:0]
+	} else {
+		k := 0
+		for k < len(s.lines) && s.lines[k].pos+int64(s.lines[k].n) <= s.done {
+			k++
+		}
+		s.lines = s.lines[:copy(s.lines, s.lines[k:])]
+	}
+	s.release(open)
+}
+
+func (s *side) release(to int64) {
+	k := 0
+	for k < len(s.places) && s.places[k].pos+int64(s.places[k].n) <= to {
+		k++
+	}
+	if k > 0 {
+		s.places = s.places[:copy(s.places, s.places[k:])]
+	}
+}
+
+// line finds what was given to the decoder under a number.
+func (s *side) line(num int) (line, bool) {
+	i, ok := slices.BinarySearchFunc(s.lines, num, func(l line, num int) int { return l.num - num })
+	if !ok {
+		return line{}, false
+	}
+	return s.lines[i], true
+}
+
+// bytes returns the bytes of a range that are not claimed, nil where they are
+// not all there.
+func (s *side) bytes(from, to int64) []byte {
+	if from < s.rawAt || to > s.rawAt+int64(len(s.raw)) || from > to {
+		return nil
+	}
+	return s.raw[from-s.rawAt : to-s.rawAt]
+}
+
+// event takes an event of the HTTP decoder.
+func (c *conn) event(e *httpmsg.Event) {
+	s := &c.sides[e.Dir]
+	switch e.Kind {
+	case httpmsg.Head:
+		c.head(s, e)
+	case httpmsg.Body:
+		c.body(s, e)
+	case httpmsg.Hole:
+		if s.msg != nil && s.msg.media == "text/event-stream" {
+			c.flush(s, len(s.msg.buf))
+		}
+	case httpmsg.Done, httpmsg.Cut:
+		if l, ok := s.line(e.At.Frame); ok && s.chunked && e.Kind == httpmsg.Done {
+			c.framing(s, l.pos+int64(l.n))
+		}
+		c.finish(s)
+	}
+}
+
+func (c *conn) head(s *side, e *httpmsg.Event) {
+	c.finish(s)
+	from, ok := s.line(e.From.Frame)
+	to, ok2 := s.line(e.At.Frame)
+	if !ok || !ok2 {
+		return
+	}
+	begin, end := max(from.pos, s.done), to.pos+int64(to.n)
+	c.framing(s, begin)
+	b := s.bytes(begin, end)
+	if b == nil {
+		return
+	}
+	c.p.m.head(b, e.Dir == decode.ToServer)
+	c.write(s, begin, b)
+	s.claim(end)
+	if e.Interim {
+		return
+	}
+	media, _ := e.Header.Get("content-type")
+	coding, _ := e.Header.Get("content-encoding")
+	encoding, _ := e.Header.Get("transfer-encoding")
+	s.chunked = encoding != ""
+	s.msg = &message{media: httpmsg.MediaType(media), status: e.Status, drop: coding != "" && coding != "identity"}
+}
+
+// framing settles the bytes before a position that are no content: sizes of
+// chunks, trailer fields, empty lines. What is none of them stays blank.
+func (c *conn) framing(s *side, to int64) {
+	if b := s.bytes(s.done, to); len(b) > 0 {
+		n := 0
+		if s.done == 0 && c.p.m.addr == nil {
+			n, _ = http1.ProxyHeader(b)
+		}
+		c.p.m.framing(b[n:])
+		c.write(s, s.done, b)
+	}
+	s.claim(to)
+}
+
+// framing masks what stands between the pieces of content.
+func (m *Masker) framing(b []byte) {
+	for len(b) > 0 {
+		n := bytes.IndexByte(b, '\n') + 1
+		if n == 0 {
+			n = len(b)
+		}
+		line := bytes.TrimRight(b[:n], "\r\n")
+		b = b[n:]
+		i := 0
+		for i < len(line) && unhex(line[i]) >= 0 {
+			i++
+		}
+		switch {
+		case i == len(line) && i <= 13:
+		case i > 0 && i <= 13 && (line[i] == ';' || line[i] == ' '):
+			m.blank(line[i:]) // a chunk extension
+		case bytes.IndexByte(line, ':') > 0:
+			m.fieldLine(line)
+		default:
+			clear(line)
+		}
+	}
+}
+
+// body takes a piece of content.
+func (c *conn) body(s *side, e *httpmsg.Event) {
+	at := s.done
+	if l, ok := s.line(e.At.Frame); ok {
+		at = max(at, l.pos)
+	}
+	if b := s.bytes(at, at+int64(len(e.Data))); !bytes.Equal(b, e.Data) {
+		at = s.done // it waited for the decoder to make up its mind
+		if b = s.bytes(at, at+int64(len(e.Data))); !bytes.Equal(b, e.Data) {
+			return
+		}
+	}
+	c.framing(s, at)
+	if m := s.msg; m != nil && !m.drop {
+		m.buf = append(m.buf, e.Data...)
+		m.parts = append(m.parts, part{at, len(e.Data)})
+		c.p.held += len(e.Data)
+		if m.media == "text/event-stream" {
+			c.events(s, len(m.buf)-len(e.Data))
+		}
+		if len(m.buf) > limits.Body || c.p.held > mostHeld {
+			c.drop(m)
+		}
+	}
+	s.claim(at + int64(len(e.Data)))
+}
+
+// drop gives a content up: it stays blank.
+func (c *conn) drop(m *message) {
+	c.p.held -= len(m.buf)
+	m.drop, m.buf, m.parts = true, nil, nil
+}
+
+// events masks the events of a stream that are whole: up to the last empty
+// line. What stands before old was searched before.
+func (c *conn) events(s *side, old int) {
+	from := max(0, old-3)
+	b := s.msg.buf[from:]
+	end := 0
+	for _, mark := range []string{"\n\n", "\n\r\n", "\r\r"} {
+		if i := bytes.LastIndex(b, []byte(mark)); i >= 0 {
+			end = max(end, from+i+len(mark))
+		}
+	}
+	c.flush(s, end)
+}
+
+// flush masks the first n bytes of a content.
+func (c *conn) flush(s *side, n int) {
+	if n == 0 {
+		return
+	}
+	m := s.msg
+	b := m.buf[:n]
+	c.p.m.body(m.media, m.status, b)
+	c.p.held -= n
+	left := n
+	for left > 0 {
+		p := &m.parts[0]
+		k := min(p.n, left)
+		c.write(s, p.pos, b[n-left:n-left+k])
+		p.pos, p.n, left = p.pos+int64(k), p.n-k, left-k
+		if p.n == 0 {
+			m.parts = m.parts[1:]
+		}
+	}
+	m.buf = m.buf[:copy(m.buf, m.buf[n:])]
+}
+
+// finish ends a content.
+func (c *conn) finish(s *side) {
+	if m := s.msg; m != nil && m.drop {
+		c.p.blanked++
+	} else if m != nil {
+		c.flush(s, len(m.buf))
+	}
+	s.msg, s.chunked = nil, false
+}

@@ -1,0 +1,272 @@
+package redact
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"mcp401/capture"
+)
+
+// Options say how a file is redacted. The zero value works.
+type Options struct {
+	Hosts bool // host names and addresses get stand-ins too
+}
+
+// A Result says what was done.
+type Result struct {
+	Kind      string // of the input, as capture names it
+	Records   int
+	Secrets   int // credentials that were seen and searched for
+	Cases     int // calls whose verdict was compared
+	Encrypted int // connections that stay as they are, because they are ciphertext
+	Blank     int // connections and bodies of which nothing could be kept
+	Warnings  []capture.Warning
+}
+
+// An Error is a refusal, with what to do about it.
+type Error struct {
+	Text, Hint string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// File writes the capture named in to out with everything masked that is not
+// known to be harmless. It leaves no file unless the proof succeeds: what out
+// says of each call is what in says, and no credential of in is found in out.
+func File(in, out string, opt Options) (Result, error) {
+	info, err := os.Stat(in)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", in, nameless(err))
+	}
+	if !info.Mode().IsRegular() {
+		return Result{}, &Error{in + ": not a regular file", "it is read more than once: save it first"}
+	}
+	if other, err := os.Stat(out); err == nil {
+		if os.SameFile(info, other) {
+			return Result{}, &Error{out + ": this is the file to be read", ""}
+		}
+		if !other.Mode().IsRegular() {
+			return Result{}, &Error{out + ": not a regular file", "name a file, so that nothing is left of it if the proof fails"}
+		}
+	}
+	tmp := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+"."+rand.Text()[:8])
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", out, nameless(err))
+	}
+	defer os.Remove(tmp)
+	res, err := attempts(in, out, f, opt)
+	if err = cmp.Or(err, f.Close()); err != nil {
+		return res, err
+	}
+	if err := os.Chmod(tmp, 0o644); err != nil {
+		return res, err
+	}
+	return res, os.Rename(tmp, out)
+}
+
+// attempts masks and proves. Where a secret is found that also stands as a name
+// or a word, a second try masks those as well.
+func attempts(in, out string, f *os.File, opt Options) (Result, error) {
+	var deny []string
+	for try := 0; ; try++ {
+		key := make([]byte, 32)
+		rand.Read(key)
+		seen := NewSecrets()
+		if err := errors.Join(f.Truncate(0), seekStart(f)); err != nil {
+			return Result{}, err
+		}
+		res, err := mask(in, f, NewMasker(Config{Key: key, Hosts: opt.Hosts, Deny: deny}, seen))
+		if err != nil {
+			return res, err
+		}
+		err = prove(in, f.Name(), seen, &res)
+		var e *leak
+		if errors.As(err, &e) && try == 0 {
+			deny = seen.List()
+			continue
+		}
+		if err != nil {
+			return res, fmt.Errorf("%s: %w", out, err)
+		}
+		return res, nil
+	}
+}
+
+func seekStart(f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// mask writes the masked capture to f.
+func mask(in string, f *os.File, m *Masker) (Result, error) {
+	src, err := capture.Open([]string{in}, nil, capture.Options{})
+	if err != nil {
+		return Result{}, err
+	}
+	defer src.Close()
+	kind := src.Inputs()[0].Kind
+	format, wrapping, _ := strings.Cut(kind, "+")
+	res := Result{Kind: kind}
+	if format == "har" {
+		if wrapping != "" {
+			return res, &Error{in + ": a HAR within " + wrapping + " is not redacted", "unpack it first"}
+		}
+		res.Records, err = maskHAR(in, f, m)
+	} else {
+		p := newPackets(m, newPatched(f))
+		err = p.run(src, format, in)
+		res.Records, res.Encrypted, res.Blank = src.Inputs()[0].Records, p.encrypted, p.blanked
+	}
+	res.Warnings = src.Warnings()
+	res.Secrets = m.seen.Len()
+	if err == nil && m.seen.More {
+		err = &Error{fmt.Sprintf("%s: more than %d credentials, which is more than can be searched for afterwards", in, mostSecrets), "cut it: editcap -c 100000 IN OUT"}
+	}
+	return res, err
+}
+
+// mostEntry bounds one entry of a HAR, which is held whole.
+const mostEntry = 128 << 20
+
+// A bounded reader fails where one value of a HAR is too long to be held.
+type bounded struct {
+	r    io.Reader
+	left int
+}
+
+var errLong = errors.New("too long")
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	return n, err
+}
+
+// A rewrite reads a HAR value by value and writes it masked.
+type rewrite struct {
+	in      *bounded
+	dec     *jsontext.Decoder
+	w       *bufio.Writer
+	m       *Masker
+	entries int
+}
+
+func maskHAR(in string, out io.Writer, m *Masker) (int, error) {
+	f, err := os.Open(in)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 256<<10)
+	if b, _ := r.Peek(3); bytes.Equal(b, []byte("\xef\xbb\xbf")) {
+		r.Discard(3)
+	}
+	h := rewrite{in: &bounded{r, mostEntry}, w: bufio.NewWriterSize(out, 256<<10), m: m}
+	h.dec = jsontext.NewDecoder(h.in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	err = h.object(func(name string) error {
+		if name != "log" || h.dec.PeekKind() != '{' {
+			return h.value()
+		}
+		return h.object(func(name string) error {
+			if name != "entries" || h.dec.PeekKind() != '[' {
+				return h.value()
+			}
+			return h.array()
+		})
+	})
+	switch {
+	case errors.Is(err, errLong):
+		return 0, &Error{fmt.Sprintf("%s: entry %d has more than %d MiB", in, h.entries+1, mostEntry>>20), "leave it out, with an editor for JSON"}
+	case err != nil:
+		return 0, &Error{fmt.Sprintf("%s: broken JSON near offset %d", in, h.dec.InputOffset()), "export it again"}
+	}
+	h.w.WriteByte('\n')
+	return h.entries, h.w.Flush()
+}
+
+// object copies an object, whose values f writes.
+func (h *rewrite) object(f func(name string) error) error {
+	if _, err := h.dec.ReadToken(); err != nil {
+		return err
+	}
+	h.w.WriteByte('{')
+	for first := true; ; first = false {
+		if h.dec.PeekKind() == '}' {
+			h.w.WriteString("}")
+			_, err := h.dec.ReadToken()
+			return err
+		}
+		if !first {
+			h.w.WriteString(",\n")
+		}
+		raw, err := h.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		text, err := jsontext.AppendUnquote(nil, raw)
+		if err != nil {
+			return err
+		}
+		name := bytes.Clone(raw)
+		inJSON(name[1:len(name)-1], h.m.names)
+		h.w.Write(name)
+		h.w.WriteByte(':')
+		if err := f(string(text)); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *rewrite) array() error {
+	if _, err := h.dec.ReadToken(); err != nil {
+		return err
+	}
+	h.w.WriteString("[\n")
+	for h.dec.PeekKind() != ']' {
+		if h.entries > 0 {
+			h.w.WriteString(",\n")
+		}
+		if err := h.value(); err != nil {
+			return err
+		}
+		h.entries++
+	}
+	h.w.WriteString("]")
+	_, err := h.dec.ReadToken()
+	return err
+}
+
+func (h *rewrite) value() error {
+	raw, err := h.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	b := bytes.Clone(raw)
+	h.m.har(b)
+	h.in.left = mostEntry
+	_, err = h.w.Write(b)
+	return err
+}
+
+// nameless takes the name of the file out of an error that says it again.
+func nameless(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

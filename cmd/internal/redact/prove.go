@@ -1,0 +1,266 @@
+package redact
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"mcp401/capture"
+	"mcp401/cmd/internal/pipeline"
+	"mcp401/decode"
+	"mcp401/decode/http1"
+	"mcp401/decode/httpmsg"
+	"mcp401/decode/inet"
+	"mcp401/decode/tcp"
+	"mcp401/rules/report"
+)
+
+// A leak is a credential that is still there.
+type leak struct{ where string }
+
+func (l *leak) Error() string {
+	return "a credential is still in it, " + l.where + ": no file is left"
+}
+
+// prove analyses in and what was made of it, and searches that for every
+// credential.
+func prove(in, out string, seen *Secrets, res *Result) error {
+	before, err := verdicts(in)
+	if err != nil {
+		return err
+	}
+	after, err := verdicts(out)
+	if err != nil {
+		return err
+	}
+	res.Cases = len(before)
+	if err := same(before, after); err != nil {
+		return err
+	}
+	return search(out, seen, res)
+}
+
+// A judged is what a report says of one call.
+type judged struct {
+	frame          int
+	verdict, cause string
+}
+
+// keyless leaves the keys of TLS connections out: what is written holds none.
+type keyless struct{ capture.Source }
+
+func (k keyless) Next() (capture.Record, error) {
+	for {
+		r, err := k.Source.Next()
+		if err != nil || r.Secret == nil {
+			return r, err
+		}
+	}
+}
+
+// verdicts analyses a file.
+func verdicts(name string) ([]judged, error) {
+	src, err := capture.Open([]string{name}, nil, capture.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var list []judged
+	words := map[string]string{} // one copy of each
+	once := func(s string) string {
+		if _, ok := words[s]; !ok {
+			words[s] = s
+		}
+		return words[s]
+	}
+	_, err = pipeline.Run(context.Background(), keyless{src}, pipeline.Config{Jobs: 1}, func(o report.Object) error {
+		if o.Case != nil {
+			list = append(list, judged{o.Case.Frame, once(o.Case.Verdict), once(o.Case.Cause)})
+		}
+		return nil
+	})
+	if err != nil && len(list) == 0 && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return list, nil
+}
+
+// same compares two analyses.
+func same(before, after []judged) error {
+	type key struct {
+		frame, n int
+	}
+	index := func(list []judged) map[key]judged {
+		m, count := map[key]judged{}, map[int]int{}
+		for _, j := range list {
+			m[key{j.frame, count[j.frame]}] = j
+			count[j.frame]++
+		}
+		return m
+	}
+	b, a := index(before), index(after)
+	for _, j := range before {
+		got, ok := a[key{j.frame, 0}]
+		if want := b[key{j.frame, 0}]; !ok || got != want {
+			return differs(want, got)
+		}
+	}
+	if len(before) != len(after) {
+		for _, j := range after {
+			if _, ok := b[key{j.frame, 0}]; !ok {
+				return differs(judged{frame: j.frame}, j)
+			}
+		}
+		return differs(judged{}, judged{})
+	}
+	return nil
+}
+
+func differs(want, got judged) error {
+	name := func(j judged) string {
+		switch {
+		case j.verdict == "":
+			return "no case"
+		case j.cause != "":
+			return j.verdict + ", " + j.cause
+		}
+		return j.verdict
+	}
+	return &Error{
+		fmt.Sprintf("masked, frame %d would be %s instead of %s: no file is left", want.frame, name(got), name(want)),
+		"what cannot be masked in place (compressed or HTTP/2 messages, IP fragments) is blanked: mcp401 har writes it as a HAR",
+	}
+}
+
+// search looks for every credential in the bytes of a file, and in the streams
+// and bodies that its packets make.
+func search(name string, seen *Secrets, res *Result) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s := seen.NewSearch()
+	if _, err := io.Copy(s, bufio.NewReaderSize(f, 256<<10)); err != nil {
+		return err
+	}
+	s.Close()
+	if s.Hit != "" {
+		return &leak{"in its bytes"}
+	}
+	src, err := capture.Open([]string{name}, nil, capture.Options{})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	l := &looker{seen: seen}
+	dec, table := inet.New(decode.Limits{}, nil), tcp.NewTable(decode.Limits{}, l.open, nil)
+	var at decode.Mark
+	for {
+		r, err := src.Next()
+		if err != nil {
+			break
+		}
+		at = decode.Mark{Frame: r.Num, Time: r.Time}
+		switch {
+		case r.Entry != nil:
+			l.entry(r.Entry, r.Num)
+		case r.Packet == nil:
+		default:
+			if s, ok := dec.Segment(at, r.Packet); ok {
+				table.Segment(at, &s)
+			} else {
+				table.Pass(at.Time)
+			}
+		}
+	}
+	table.Close(at)
+	if l.hit != nil {
+		return l.hit
+	}
+	return nil
+}
+
+// A looker searches what a capture means.
+type looker struct {
+	seen *Secrets
+	hit  *leak
+}
+
+func (l *looker) found(s *Search, where string, n int) {
+	s.Close()
+	if s.Hit != "" && l.hit == nil {
+		l.hit = &leak{fmt.Sprintf("%s of frame %d", where, n)}
+	}
+}
+
+func (l *looker) look(b []byte, where string, n int) {
+	s := l.seen.NewSearch()
+	s.Write(b)
+	l.found(s, where, n)
+}
+
+// entry searches the bodies of a HAR entry, base64 undone.
+func (l *looker) entry(e *capture.Entry, n int) {
+	l.look([]byte(e.URL), "in the URL", n)
+	for _, b := range []*capture.Body{e.Body, e.Content} {
+		if b != nil {
+			l.look(b.Data, "in a body", n)
+		}
+	}
+	for _, fs := range [][]capture.Field{e.Request, e.Response} {
+		for _, f := range fs {
+			l.look([]byte(f.Value), "in a header field", n)
+		}
+	}
+	for _, v := range e.Events {
+		l.look([]byte(v.Data), "in an event", n)
+	}
+}
+
+// A looking is one connection that is searched: its streams, and the bodies
+// that HTTP/1 makes of them.
+type looking struct {
+	l      *looker
+	flow   decode.Flow
+	stream [2]*Search
+	body   [2]*Search
+	http   *http1.Conn
+}
+
+func (l *looker) open(f decode.Flow) decode.Conn {
+	c := &looking{l: l, flow: f}
+	for i := range c.stream {
+		c.stream[i], c.body[i] = l.seen.NewSearch(), l.seen.NewSearch()
+	}
+	c.http = http1.New(f, "http", decode.Limits{}, c.event, func(decode.Note) {})
+	return c
+}
+
+func (c *looking) event(e *httpmsg.Event) {
+	switch e.Kind {
+	case httpmsg.Body:
+		c.body[e.Dir].Write(e.Data)
+	case httpmsg.Done, httpmsg.Cut:
+		c.l.found(c.body[e.Dir], "in a body", c.flow.First)
+		c.body[e.Dir] = c.l.seen.NewSearch()
+	}
+}
+
+func (c *looking) Data(d decode.Dir, at decode.Mark, p []byte) {
+	c.stream[d].Write(p)
+	c.http.Data(d, at, p)
+}
+
+func (c *looking) Gap(d decode.Dir, at decode.Mark, n int) {
+	c.l.found(c.stream[d], "in a connection", c.flow.First)
+	c.stream[d] = c.l.seen.NewSearch()
+	c.http.Gap(d, at, n)
+}
+
+func (c *looking) End(d decode.Dir, at decode.Mark, why decode.End) {
+	c.l.found(c.stream[d], "in a connection", c.flow.First)
+	c.http.End(d, at, why)
+}
