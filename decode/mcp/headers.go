@@ -26,7 +26,17 @@ var headersKept = map[string]func(string) string{
 	"via":                          func(v string) string { return clean(v, 128) },
 	"retry-after":                  func(v string) string { return clean(v, 32) },
 	"origin":                       cleanOrigin,
-	"referer":                      cleanOrigin,
+	"referer":                      cleanPage,
+}
+
+// cleanPage keeps of a page's address where it comes from, and whether it is
+// below "/ui/", where LiteLLM has its admin pages.
+func cleanPage(v string) string {
+	t := parseTarget(v)
+	if root, _, ok := strings.Cut(t.path, "/ui/"); ok && t.origin != "" {
+		return t.origin + root + "/ui/"
+	}
+	return t.origin
 }
 
 // sameKey keeps of a masked token whether the gateway calls it its own key.

@@ -58,12 +58,12 @@ func browser(c *hop.Case) (text, fix string) {
 	switch c.Via {
 	case hop.AdminPage:
 		return "no tools on LiteLLM's admin page, and a HAR shows only the browser's side",
-			capture + " and reload the page, or send `x-litellm-mcp-debug: true` with a list of your own to the server's MCP route," +
+			capture + " and reload the admin page, or send `x-litellm-mcp-debug: true` with a list of your own to the server's MCP route," +
 				" where LiteLLM 1.94 or later also says in `_meta` how each server answered"
 	case hop.Inspector:
 		return "no tools in MCP Inspector for " + c.Target + ", and a HAR shows only its own side",
 			"this HAR has only what MCP Inspector's page and its proxy said to each other; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway" +
-				" and press List Tools again, or add the header `x-litellm-mcp-debug: true` in its sidebar"
+				" and press List Tools again, or ask the gateway itself with curl and `x-litellm-mcp-debug: true`"
 	}
 	return "no tools, and a HAR shows only the browser's side",
 		capture + " while the list is asked for, or send `x-litellm-mcp-debug: true` with the request," +
