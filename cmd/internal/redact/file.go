@@ -179,11 +179,11 @@ func maskHAR(in string, out io.Writer, m *Masker) (int, error) {
 	h.dec = jsontext.NewDecoder(h.in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	err = h.object(func(name string) error {
 		if name != "log" || h.dec.PeekKind() != '{' {
-			return h.value()
+			return h.value(name)
 		}
 		return h.object(func(name string) error {
 			if name != "entries" || h.dec.PeekKind() != '[' {
-				return h.value()
+				return h.value(name)
 			}
 			return h.array()
 		})
@@ -240,7 +240,7 @@ func (h *rewrite) array() error {
 		if h.entries > 0 {
 			h.w.WriteString(",\n")
 		}
-		if err := h.value(); err != nil {
+		if err := h.value(""); err != nil {
 			return err
 		}
 		h.entries++
@@ -250,13 +250,13 @@ func (h *rewrite) array() error {
 	return err
 }
 
-func (h *rewrite) value() error {
+func (h *rewrite) value(key string) error {
 	raw, err := h.dec.ReadValue()
 	if err != nil {
 		return err
 	}
 	b := bytes.Clone(raw)
-	h.m.har(b)
+	h.m.har(key, b)
 	h.in.left = mostEntry
 	_, err = h.w.Write(b)
 	return err

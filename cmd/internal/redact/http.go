@@ -22,6 +22,7 @@ const (
 	identity             // replaced as a whole
 	secretly             // a credential or a part of one
 	hosted               // a host and port
+	stamped              // a date and time
 )
 
 func (m *Masker) apply(r rule, b []byte) {
@@ -40,6 +41,10 @@ func (m *Masker) apply(r rule, b []byte) {
 		m.secret(b)
 	case hosted:
 		m.host(b)
+	case stamped:
+		if len(b) > 40 || len(bytes.Trim(b, "0123456789-:.+TZtz ")) > 0 {
+			m.field(b)
+		}
 	default:
 		m.blank(b)
 	}
@@ -62,7 +67,7 @@ var headers = func() map[string]rule {
 	for name := range strings.FieldsSeq(`accept accept-encoding accept-language access-control-allow-credentials access-control-allow-headers
 		access-control-allow-methods access-control-expose-headers access-control-max-age access-control-request-headers
 		access-control-request-method age allow cache-control connection content-encoding content-language content-length content-type date
-		expect expires keep-alive last-modified mcp-protocol-version pragma priority retry-after sec-fetch-dest sec-fetch-mode sec-fetch-site
+		expect expires keep-alive last-modified mcp-protocol-version pragma priority retry-after sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user
 		server te trailer transfer-encoding upgrade upgrade-insecure-requests user-agent vary via x-accel-buffering x-content-type-options
 		x-contextforge-mcp-runtime x-frame-options x-litellm-version x-powered-by sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform dnt`) {
 		h[name] = measured

@@ -54,10 +54,11 @@ const deepest = 128
 
 // A walk masks one JSON text in place.
 type walk struct {
-	m     *Masker
-	b     []byte
-	rules map[string]rule
-	hook  func(w *walk, key string, from, to int, md mode, depth int) bool // takes a value in place of the walk
+	m      *Masker
+	b      []byte
+	rules  map[string]rule
+	status int                                                              // HAR: of the response
+	hook   func(w *walk, key string, from, to int, md mode, depth int) bool // takes a value in place of the walk
 }
 
 // json masks a JSON text that is valid.
@@ -253,8 +254,10 @@ func (m *Masker) body(media string, status int, b []byte) {
 		m.stream(b)
 	case media == "application/x-www-form-urlencoded":
 		m.form(b)
-	case status >= 400 || media == "text/html" || media == "application/xhtml+xml":
+	case status >= 400:
 		m.text(b, m.prose)
+	case media == "text/html" || media == "application/xhtml+xml":
+		m.each(b, func(low string) bool { return tags[low] }, 0)
 	default:
 		m.text(b, m.blank)
 	}
@@ -345,22 +348,26 @@ func (m *Masker) eventData(kind string, lines [][]byte) {
 // harRules is members for what a HAR itself consists of (HAR 1.2).
 var harRules = map[string]rule{
 	"version": measured, "name": proseful, "method": proseful, "url": linked, "redirecturl": linked, "httpversion": measured, "statustext": proseful,
-	"starteddatetime": measured, "serveripaddress": hosted, "connection": measured, "_connectionid": measured, "pageref": identity, "id": identity,
+	"starteddatetime": stamped, "serveripaddress": hosted, "connection": measured, "_connectionid": measured, "pageref": identity, "id": identity,
 	"_resourcetype": proseful, "_priority": proseful, "_fromcache": proseful, "mimetype": measured, "encoding": proseful, "_error": proseful,
 	"_failuretext": proseful, "_charlesstatus": proseful, "_fetchtype": proseful, "type": proseful, "documenturl": linked, "title": linked,
 	"_transfersize": measured, "_serverport": measured, "protocol": measured, "eventname": proseful, "eventid": secretly, "time": measured,
 }
 
-// har masks a part of a HAR: log.creator, a page, an entry.
-func (m *Masker) har(b []byte) {
+// har masks a part of a HAR that stands below key: the version, the creator, a
+// page, an entry.
+func (m *Masker) har(key string, b []byte) {
 	w := walk{m: m, b: b, rules: harRules, hook: harHook}
-	w.value(w.space(0), "", inMessage, 0)
+	w.value(w.space(0), strings.ToLower(key), inMessage, 0)
 }
 
 // harHook takes the members of an entry that need another look than their
 // name: lists of names and values, and bodies.
 func harHook(w *walk, key string, from, to int, md mode, depth int) bool {
 	switch key {
+	case "response":
+		w.status = int(gjson.GetBytes(w.b[from:to], "status").Int())
+		return false
 	case "headers", "querystring", "cookies", "params":
 		w.pairs(key, from, to)
 	case "content", "postdata":
@@ -378,7 +385,7 @@ func harHook(w *walk, key string, from, to int, md mode, depth int) bool {
 
 // pairs masks a list of objects with name and value, or an object of them.
 func (w *walk) pairs(key string, from, to int) {
-	inner := walk{m: w.m, b: w.b[from:to], rules: map[string]rule{"path": linked, "domain": hosted, "samesite": proseful, "expires": measured, "contenttype": measured}}
+	inner := walk{m: w.m, b: w.b[from:to], rules: map[string]rule{"path": linked, "domain": hosted, "samesite": proseful, "expires": stamped, "contenttype": measured}}
 	name := func(v gjson.Result) string { return v.Get("name").String() }
 	if len(inner.b) > 0 && inner.b[0] == '{' {
 		inner.hook = func(in *walk, key2 string, from, to int, _ mode, _ int) bool {
@@ -453,10 +460,7 @@ func (w *walk) harBody(from, to int) {
 				return false
 			}
 			inJSON(in.b[from+1:to-1], func(b []byte) {
-				f := func(b []byte) { in.m.body(media, 0, b) }
-				if strings.HasPrefix(media, "text/plain") || media == "" || strings.HasPrefix(media, "x-") || strings.Contains(media, "unknown") {
-					f = func(b []byte) { in.m.text(b, in.m.prose) }
-				}
+				f := func(b []byte) { in.m.body(media, w.status, b) }
 				if coded {
 					in.m.encoded(b, base64.StdEncoding, f)
 				} else {

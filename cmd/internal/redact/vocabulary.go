@@ -46,7 +46,7 @@ err net failed blocked name resolved host insecure response refused reset aborte
 common ssl protocol unsafe timed internet disconnected address quic http2 orb corp block ns_binding_aborted
 description metadata transform policy security
 har webinspector playwright charles fiddler
-doctype head body title meta div span script link h1 h2 p br center input form button
+control network deny frame ancestors
 value_error validation loc msg ctx greater than equal instance constraint does match pattern expected found
 `)
 
@@ -55,6 +55,9 @@ var routes = set(`
 mcp rest tools list call test v1 server servers health responses chat completions messages register token sse well known
 oauth authorization protected resource authorize login signin sign in sso saml callback toolset proxy api ui user key openid configuration
 `)
+
+// tags is what pages are known by.
+var tags = set("doctype html head body title meta div script h1 center")
 
 func set(s string) map[string]bool {
 	m := map[string]bool{}
