@@ -231,6 +231,9 @@ func (l *layer) event(e *httpmsg.Event) {
 	if c.d.cfg.Messages {
 		c.d.message(&c.flow, l.after, e)
 	}
+	if c.d.cfg.HTTP != nil {
+		c.d.cfg.HTTP(&c.flow, e)
+	}
 	c.d.mcp.Event(&c.flow, l.scheme == "https", false, e)
 }
 

@@ -13,6 +13,7 @@ import (
 	"mcp401/capture"
 	"mcp401/decode"
 	"mcp401/decode/http1"
+	"mcp401/decode/httpmsg"
 	"mcp401/decode/inet"
 	"mcp401/decode/mcp"
 	"mcp401/decode/tcp"
@@ -26,6 +27,10 @@ type Config struct {
 	Shard    int    // this decoder keeps the flows of shard Shard of Shards
 	Shards   int    // 0 and 1: all flows
 	Messages bool   // also emit one Message for each HTTP message
+
+	// HTTP, if set, is given every HTTP event of a packet capture as well, of
+	// any version and out of TLS. What e points to is valid until it returns.
+	HTTP func(f *decode.Flow, e *httpmsg.Event)
 }
 
 // A Decoder turns the records of one capture into events.
