@@ -94,9 +94,10 @@ const (
 // bound. Its Code is stable ("http1/bad-chunk-size", "limit/body"); the text is
 // for people and holds no byte of a message.
 type Note struct {
-	Code string
-	At   Mark
-	Flow int    // First of the flow, 0 where it concerns none
-	N    int    // bytes, packets or whatever Text counts; 0 where nothing is counted
-	Text string // one line, lower case, no period
+	Code  string
+	At    Mark
+	Flow  int    // First of the flow, 0 where it concerns none
+	About string // the host name that it concerns, where there is one; notes are counted for each
+	N     int    // bytes, packets or whatever Text counts; 0 where nothing is counted
+	Text  string // one line, lower case, no period
 }

@@ -38,6 +38,10 @@ type Stats struct {
 
 // A Decoder finds the TCP segments in packets. It is for one goroutine.
 type Decoder struct {
+	// QUIC, if set, is given the payload of each datagram to UDP port 443, valid
+	// until it returns.
+	QUIC func(decode.Mark, []byte)
+
 	lim   decode.Limits
 	note  func(decode.Note)
 	stats Stats

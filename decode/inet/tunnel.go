@@ -95,6 +95,7 @@ const (
 	portGTP      = 2152 // 3GPP TS 29.281
 	portTeredo   = 3544 // RFC 4380
 	portAYIYA    = 5072
+	portQUIC     = 443 // HTTP/3
 )
 
 func (d *Decoder) udp(l layer) bool {
@@ -115,6 +116,8 @@ func (d *Decoder) udp(l layer) bool {
 		return d.teredo(l)
 	case dst == portAYIYA || src == portAYIYA:
 		return d.ayiya(l)
+	case dst == portQUIC && d.QUIC != nil:
+		d.QUIC(d.at, l.b)
 	}
 	return d.fail(notTCP)
 }

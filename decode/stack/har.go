@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func after(at decode.Mark, took time.Duration) decode.Mark {
 }
 
 func (d *Decoder) entryRequest(at decode.Mark, u *url.URL, e *capture.Entry, tell func(*httpmsg.Event)) {
-	h := header(e.Request)
+	h := d.head.of(e.Request)
 	if _, ok := h.Get("access-control-request-method"); e.Preflight && !ok {
 		h = append(h, httpmsg.Field{Name: []byte("access-control-request-method"), Value: []byte("POST")})
 	}
@@ -95,7 +96,7 @@ func (d *Decoder) entryResponse(at decode.Mark, e *capture.Entry, tell func(*htt
 	if e.Wait >= 0 && (e.Took < 0 || e.Wait < e.Took) {
 		begin = after(at, e.Wait)
 	}
-	h := header(e.Response)
+	h := d.head.of(e.Response)
 	if _, ok := h.Get("content-type"); !ok && e.MIME != "" && e.MIME != "x-unknown" {
 		h = append(h, httpmsg.Field{Name: []byte("content-type"), Value: []byte(e.MIME)})
 	}
@@ -147,12 +148,35 @@ func stream(events []capture.StreamEvent) ([]byte, bool) {
 
 func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
 
-func header(fs []capture.Field) httpmsg.Header {
-	h := make(httpmsg.Header, 0, len(fs))
+// A harHead is the memory of one head, used again for the next one: its
+// slices are valid until the event is told.
+type harHead struct {
+	fields httpmsg.Header
+	bytes  []byte
+}
+
+func (h *harHead) of(fs []capture.Field) httpmsg.Header {
+	size := 0
+	for _, f := range fs {
+		size += len(f.Name) + len(f.Value)
+	}
+	h.bytes = slices.Grow(h.bytes[:0], size) // once: what stands in it does not move
+	h.fields = h.fields[:0]
 	for _, f := range fs {
 		if !strings.HasPrefix(f.Name, ":") {
-			h = append(h, httpmsg.Field{Name: []byte(f.Name), Value: []byte(f.Value)})
+			h.fields = append(h.fields, httpmsg.Field{Name: h.keep(f.Name), Value: h.keep(f.Value)})
 		}
 	}
-	return h
+	if cap(h.bytes) > harHeadKept {
+		h.bytes = nil // one long head is not paid for by all that follow
+	}
+	return h.fields
+}
+
+const harHeadKept = 64 << 10
+
+func (h *harHead) keep(s string) []byte {
+	n := len(h.bytes)
+	h.bytes = append(h.bytes, s...)
+	return h.bytes[n:len(h.bytes):len(h.bytes)]
 }

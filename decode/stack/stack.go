@@ -16,6 +16,7 @@ import (
 	"mcp401/decode/httpmsg"
 	"mcp401/decode/inet"
 	"mcp401/decode/mcp"
+	"mcp401/decode/quic"
 	"mcp401/decode/tcp"
 	"mcp401/decode/tls"
 )
@@ -44,8 +45,10 @@ type Decoder struct {
 	tcp   *tcp.Table
 	mcp   *mcp.Decoder
 	keys  *tls.Keys
+	quic  map[string]bool
 	held  []Event // during a retry with new keys: nil otherwise
 	retry bool
+	head  harHead
 	later later // HAR: what an entry tells of times that are not reached yet
 	har   int   // the entry in hand, 0: none
 	msgs  messages
@@ -72,6 +75,9 @@ func New(cfg Config, emit func(Event)) *Decoder {
 			d.note(n) // every shard sees every packet
 		}
 	})
+	if cfg.Shard == 0 {
+		d.inet.QUIC = d.initial
+	}
 	d.tcp = tcp.NewTable(d.lim, d.open, d.note)
 	d.mcp = mcp.New(mcp.Config{Limits: d.lim, Key: cfg.Key}, d.exchange, d.note)
 	return d
@@ -99,6 +105,22 @@ func (d *Decoder) Record(r capture.Record) {
 		}
 	}
 }
+
+// initial says once for each server name that QUIC was seen.
+func (d *Decoder) initial(at decode.Mark, datagram []byte) {
+	name, ok := quic.Initial(datagram)
+	if !ok || d.quic[name] || len(d.quic) >= quicNames {
+		return
+	}
+	if d.quic == nil {
+		d.quic = map[string]bool{}
+	}
+	d.quic[name] = true
+	d.note(decode.Note{Code: "quic/seen", At: at, About: name, Text: "QUIC seen, not decoded: have the client use TCP, or capture where HTTP/3 ends"})
+}
+
+// quicNames bounds the server names that QUIC is said of.
+const quicNames = 64
 
 // secret takes key log lines, and what could not be decrypted before: in the
 // order of its marks, whichever connection it comes from.

@@ -2,8 +2,10 @@ package stack_test
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -285,6 +287,37 @@ func TestLossAndTickAlone(t *testing.T) {
 	d.Tick(at.Add(time.Minute))
 	if got := lines(events); !slices.Equal(got, []string{"connection  unanswered 0"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestQUIC gives the first packet of RFC 9001 appendix A.2, three times.
+func TestQUIC(t *testing.T) {
+	text, err := os.ReadFile("testdata/quic-initial.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	initial, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip := make([]byte, 28, 28+len(initial))
+	ip[0], ip[9] = 0x45, 17
+	binary.BigEndian.PutUint16(ip[2:], uint16(28+len(initial)))
+	binary.BigEndian.PutUint16(ip[20:], 50000)
+	binary.BigEndian.PutUint16(ip[22:], 443)
+	ip = append(ip, initial...)
+	var records []capture.Record
+	for i := range 3 {
+		records = append(records, capture.Record{Num: i + 1, Time: time.Unix(1, 0), Packet: &capture.Packet{Link: capture.LinkIPv4, Length: len(ip), Data: ip}})
+	}
+	var names []string
+	for _, e := range decodeAll(stack.Config{}, records) {
+		if e.Note != nil && e.Note.Code == "quic/seen" {
+			names = append(names, e.Note.About)
+		}
+	}
+	if !slices.Equal(names, []string{"example.com"}) {
+		t.Errorf("got %q", names)
 	}
 }
 

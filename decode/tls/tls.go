@@ -304,7 +304,7 @@ const noKey = "tls/no-key"
 
 func (c *Conn) note(at decode.Mark, code string, n int, format string, args ...any) {
 	if c.cfg.Note != nil {
-		c.cfg.Note(decode.Note{Code: code, At: at, Flow: c.cfg.Flow.First, N: n, Text: fmt.Sprintf(format, args...)})
+		c.cfg.Note(decode.Note{Code: code, At: at, Flow: c.cfg.Flow.First, About: c.info.ServerName, N: n, Text: fmt.Sprintf(format, args...)})
 	}
 }
 

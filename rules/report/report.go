@@ -134,6 +134,7 @@ type Note struct {
 	Frame int    `json:"frame"` // the first
 	Count int    `json:"count"`
 	Text  string `json:"text"`
+	About string `json:"about,omitempty"` // the host name that it concerns
 }
 
 // A Summary closes a report.

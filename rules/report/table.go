@@ -193,7 +193,11 @@ func (t *tableWriter) damage() {
 			t.page.text(0, plain(fmt.Sprintf("and %d more kinds of notes: see --format json", len(t.notes)-i)))
 			break
 		}
-		line := pad(clean(n.Code), column) + number(n.Count) + "x  " + clean(n.Text)
+		line := pad(clean(n.Code), column) + number(n.Count) + "x  "
+		if n.About != "" {
+			line += clean(n.About) + ": "
+		}
+		line += clean(n.Text)
 		if n.Frame > 0 {
 			line += fmt.Sprintf(" (first at %s %d)", t.unit(1), n.Frame)
 		}

@@ -167,13 +167,14 @@ func (j *judge) note(n decode.Note) {
 	if n.Code == "tcp/gap" && n.N > 0 {
 		j.summary.Lost.Bytes += int64(n.N)
 	}
-	have := j.notes[n.Code]
+	key := n.Code + " " + n.About
+	have := j.notes[key]
 	if have == nil {
 		if len(j.notes) >= noteCodes {
 			return
 		}
-		have = &report.Note{Code: n.Code, Frame: n.At.Frame, Text: n.Text}
-		j.notes[n.Code] = have
+		have = &report.Note{Code: n.Code, Frame: n.At.Frame, Text: n.Text, About: n.About}
+		j.notes[key] = have
 	}
 	have.Count++
 }
@@ -229,7 +230,7 @@ func (j *judge) sortedNotes() []*report.Note {
 		notes = append(notes, n)
 	}
 	slices.SortFunc(notes, func(a, b *report.Note) int {
-		return cmp.Or(cmp.Compare(a.Frame, b.Frame), cmp.Compare(a.Code, b.Code))
+		return cmp.Or(cmp.Compare(a.Frame, b.Frame), cmp.Compare(a.Code, b.Code), cmp.Compare(a.About, b.About))
 	})
 	return notes
 }
