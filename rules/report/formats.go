@@ -16,6 +16,7 @@ var Formats = []Format{
 	{"table", "for a terminal: the answer, then the evidence", newTable},
 	{"json", "one document", newJSON},
 	{"jsonl", "one object per line, as they are decided", newJSONL},
+	{"html", "one page for people, without script or network", newHTML},
 	{"sarif", "SARIF 2.1.0, for code scanning", newSARIF},
 	{"junit", "JUnit XML: a test for each upstream and route", newJUnit},
 	{"csv", "a row a call, for a spreadsheet", newCSV},

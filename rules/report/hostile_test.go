@@ -26,7 +26,7 @@ var evils = []string{
 	strings.Repeat("long-", 2000),
 	"\xff\xfe",
 	"مرحبا שלום 日本語 e\u0301",
-	"{{.}}${x}%s%!d",
+	"{{.}}${x}%s%d",
 }
 
 // hostile is a report each of whose strings that a capture can choose is evil
