@@ -24,13 +24,14 @@ type har struct {
 	ours bool // log.entries was seen
 
 	creator  string
-	last     time.Time // of the last entry in the file, for one that has none
-	room     int       // bytes that the strings of the entry at hand may still take
-	scratch  []byte    // an unquoted string
-	names    map[string]string
-	list     []Field // the fields at hand
-	unpacked int64   // bytes of attached bodies
-	unzoned  bool    // a time without a zone was seen
+	last     time.Time         // of the last entry in the file, for one that has none
+	room     int               // bytes that the strings of the entry at hand may still take
+	scratch  []byte            // an unquoted string
+	names    map[string]string // header field names
+	values   map[string]string // of each the last value
+	list     []Field           // the fields at hand
+	unpacked int64             // bytes of attached bodies
+	unzoned  bool              // a time without a zone was seen
 	queue    harQueue
 }
 
@@ -46,7 +47,7 @@ const (
 )
 
 func newHAR(in *input) (Source, error) {
-	h := &har{in: in, trim: &trimmer{w: in.window, max: in.opt.MaxBody}, names: map[string]string{}}
+	h := &har{in: in, trim: &trimmer{w: in.window, max: in.opt.MaxBody}, names: map[string]string{}, values: map[string]string{}}
 	if string(in.peek(len(byteOrderMark))) == byteOrderMark {
 		in.skip(len(byteOrderMark))
 		h.trim.skipped = int64(len(byteOrderMark))
@@ -238,6 +239,10 @@ func (h *har) scalar() (text []byte, ok bool) {
 // text returns a scalar as a string, within what the entry may hold.
 func (h *har) text() string {
 	b, _ := h.scalar()
+	return h.take(b)
+}
+
+func (h *har) take(b []byte) string {
 	h.room -= len(b)
 	if h.room < 0 {
 		if h.room += len(b); h.room > 0 {
@@ -266,6 +271,25 @@ func (h *har) name() string {
 	h.names[s] = s
 	return s
 }
+
+// value is like text for the value of a header field. Most are what the last
+// entry said in that field, and then cost no memory.
+func (h *har) value(name string) string {
+	b, _ := h.scalar()
+	if s, ok := h.values[name]; ok && s == string(b) && len(b) <= h.room {
+		h.room -= len(b)
+		return s
+	}
+	s := h.take(b)
+	if _, known := h.names[name]; known && len(s) <= maxValue {
+		h.values[name] = s
+	}
+	return s
+}
+
+// maxValue is the length of the values that are remembered, one for each name
+// that is.
+const maxValue = 512
 
 // number returns a number, also one in a string; ok is false for all else.
 func (h *har) number() (float64, bool) {
@@ -301,6 +325,6 @@ func (h *har) data() (b []byte, lost int64, ok bool) {
 	if raw, h.err = h.json.ReadValue(); h.err != nil {
 		return nil, 0, false
 	}
-	b, _ = jsontext.AppendUnquote(make([]byte, 0, len(raw)-2), raw)
+	b, _ = jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw) // it grows by the length of its source
 	return b, h.trim.lost(h.json.InputOffset()), true
 }

@@ -268,7 +268,7 @@ func (h *har) field() (f Field) {
 		case "name":
 			f.Name = h.name()
 		case "value":
-			f.Value = h.text()
+			f.Value = h.value(f.Name)
 		default:
 			h.skip()
 		}

@@ -27,7 +27,9 @@ func (d *Decoder) entry(at decode.Mark, e *capture.Entry) {
 	f := decode.Flow{First: at.Frame, Start: at.Time, Server: serverOf(u, e.Server)}
 	d.har = at.Frame
 	defer func() { d.har = 0 }()
-	tell := func(v *httpmsg.Event) {
+	tell := func(e httpmsg.Event) {
+		v := &d.head.event
+		*v = e
 		v.ID = httpmsg.ID{Flow: at.Frame, Stream: 1}
 		if d.cfg.Messages {
 			d.message(&f, 0, v)
@@ -70,7 +72,7 @@ func after(at decode.Mark, took time.Duration) decode.Mark {
 	return at
 }
 
-func (d *Decoder) entryRequest(at decode.Mark, u *url.URL, e *capture.Entry, tell func(*httpmsg.Event)) {
+func (d *Decoder) entryRequest(at decode.Mark, u *url.URL, e *capture.Entry, tell func(httpmsg.Event)) {
 	h := d.head.of(e.Request)
 	if _, ok := h.Get("access-control-request-method"); e.Preflight && !ok {
 		h = append(h, httpmsg.Field{Name: []byte("access-control-request-method"), Value: []byte("POST")})
@@ -78,18 +80,18 @@ func (d *Decoder) entryRequest(at decode.Mark, u *url.URL, e *capture.Entry, tel
 	if _, ok := h.Get("content-type"); !ok && e.Body != nil && e.Body.MIME != "" {
 		h = append(h, httpmsg.Field{Name: []byte("content-type"), Value: []byte(e.Body.MIME)})
 	}
-	tell(&httpmsg.Event{Kind: httpmsg.Head, Dir: decode.ToServer, At: at, From: at, Proto: e.Proto, Method: e.Method,
+	tell(httpmsg.Event{Kind: httpmsg.Head, Dir: decode.ToServer, At: at, From: at, Proto: e.Proto, Method: e.Method,
 		Target: u.RequestURI(), Authority: u.Host, Scheme: u.Scheme, Decoded: true, Header: h})
 	if e.Body != nil {
 		body(decode.ToServer, at, e.Body, tell)
 	}
-	tell(&httpmsg.Event{Kind: httpmsg.Done, Dir: decode.ToServer, At: at, Absent: e.Body == nil && (e.Method == "POST" || e.Method == "PUT" || e.Method == "PATCH")})
+	tell(httpmsg.Event{Kind: httpmsg.Done, Dir: decode.ToServer, At: at, Absent: e.Body == nil && (e.Method == "POST" || e.Method == "PUT" || e.Method == "PATCH")})
 }
 
-func (d *Decoder) entryResponse(at decode.Mark, e *capture.Entry, tell func(*httpmsg.Event)) {
+func (d *Decoder) entryResponse(at decode.Mark, e *capture.Entry, tell func(httpmsg.Event)) {
 	end := after(at, e.Took)
 	if e.Status == 0 {
-		tell(&httpmsg.Event{Kind: httpmsg.Cut, Dir: decode.ToClient, At: end, Why: decode.Reset, Error: e.Error})
+		tell(httpmsg.Event{Kind: httpmsg.Cut, Dir: decode.ToClient, At: end, Why: decode.Reset, Error: e.Error})
 		return
 	}
 	begin := end
@@ -100,7 +102,7 @@ func (d *Decoder) entryResponse(at decode.Mark, e *capture.Entry, tell func(*htt
 	if _, ok := h.Get("content-type"); !ok && e.MIME != "" && e.MIME != "x-unknown" {
 		h = append(h, httpmsg.Field{Name: []byte("content-type"), Value: []byte(e.MIME)})
 	}
-	tell(&httpmsg.Event{Kind: httpmsg.Head, Dir: decode.ToClient, At: begin, From: begin, Proto: e.Proto, Method: e.Method, Status: e.Status, Decoded: true, Header: h})
+	tell(httpmsg.Event{Kind: httpmsg.Head, Dir: decode.ToClient, At: begin, From: begin, Proto: e.Proto, Method: e.Method, Status: e.Status, Decoded: true, Header: h})
 	absent := e.Content == nil && e.Size != 0 && e.Status != 204 && e.Status != 304
 	switch {
 	case e.Content != nil && (len(e.Content.Data) > 0 || len(e.Events) == 0):
@@ -109,18 +111,18 @@ func (d *Decoder) entryResponse(at decode.Mark, e *capture.Entry, tell func(*htt
 		// The body was not kept, but its events were.
 		if b, ok := stream(e.Events); ok {
 			absent = false
-			tell(&httpmsg.Event{Kind: httpmsg.Body, Dir: decode.ToClient, At: end, Data: b})
+			tell(httpmsg.Event{Kind: httpmsg.Body, Dir: decode.ToClient, At: end, Data: b})
 		}
 	}
-	tell(&httpmsg.Event{Kind: httpmsg.Done, Dir: decode.ToClient, At: end, Absent: absent})
+	tell(httpmsg.Event{Kind: httpmsg.Done, Dir: decode.ToClient, At: end, Absent: absent})
 }
 
-func body(dir decode.Dir, at decode.Mark, b *capture.Body, tell func(*httpmsg.Event)) {
+func body(dir decode.Dir, at decode.Mark, b *capture.Body, tell func(httpmsg.Event)) {
 	if len(b.Data) > 0 {
-		tell(&httpmsg.Event{Kind: httpmsg.Body, Dir: dir, At: at, Data: b.Data})
+		tell(httpmsg.Event{Kind: httpmsg.Body, Dir: dir, At: at, Data: b.Data})
 	}
 	if b.Lost > 0 {
-		tell(&httpmsg.Event{Kind: httpmsg.Hole, Dir: dir, At: at, N: int(b.Lost)})
+		tell(httpmsg.Event{Kind: httpmsg.Hole, Dir: dir, At: at, N: int(b.Lost)})
 	}
 }
 
@@ -148,9 +150,10 @@ func stream(events []capture.StreamEvent) ([]byte, bool) {
 
 func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
 
-// A harHead is the memory of one head, used again for the next one: its
-// slices are valid until the event is told.
+// A harHead is the memory of one event with its head, used again for the next
+// one: both are valid until the event is told.
 type harHead struct {
+	event  httpmsg.Event
 	fields httpmsg.Header
 	bytes  []byte
 }
