@@ -49,7 +49,6 @@ type Decoder struct {
 	held  []Event // during a retry with new keys: nil otherwise
 	retry bool
 	head  harHead
-	head  harHead
 	later later // HAR: what an entry tells of times that are not reached yet
 	har   int   // the entry in hand, 0: none
 	msgs  messages
