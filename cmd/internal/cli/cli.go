@@ -42,6 +42,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).verify,
 	(*app).demo,
 	(*app).redact,
+	(*app).har,
 	(*app).version,
 }
 

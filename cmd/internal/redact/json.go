@@ -354,6 +354,9 @@ var harRules = map[string]rule{
 	"_transfersize": measured, "_serverport": measured, "protocol": measured, "eventname": proseful, "eventid": secretly, "time": measured,
 }
 
+// Entry masks an entry of a HAR in place.
+func (m *Masker) Entry(b []byte) { m.har("", b) }
+
 // har masks a part of a HAR that stands below key: the version, the creator, a
 // page, an entry.
 func (m *Masker) har(key string, b []byte) {

@@ -40,13 +40,13 @@ func prove(in, out string, seen *Secrets, res *Result) error {
 	if err := same(before, after); err != nil {
 		return err
 	}
-	return search(out, seen, res)
+	return Search(out, seen)
 }
 
-// A judged is what a report says of one call.
-type judged struct {
-	frame          int
-	verdict, cause string
+// A Judged is what a report says of one call.
+type Judged struct {
+	Frame          int
+	Verdict, Cause string
 }
 
 // keyless leaves the keys of TLS connections out: what is written holds none.
@@ -61,13 +61,18 @@ func (k keyless) Next() (capture.Record, error) {
 	}
 }
 
-// verdicts analyses a file.
-func verdicts(name string) ([]judged, error) {
+// verdicts analyses a file without the keys in it.
+func verdicts(name string) ([]Judged, error) {
 	src, err := capture.Open([]string{name}, nil, capture.Options{})
 	if err != nil {
 		return nil, err
 	}
-	var list []judged
+	return Verdicts(keyless{src})
+}
+
+// Verdicts analyses a capture, which it closes.
+func Verdicts(src capture.Source) ([]Judged, error) {
+	var list []Judged
 	words := map[string]string{} // one copy of each
 	once := func(s string) string {
 		if _, ok := words[s]; !ok {
@@ -75,9 +80,9 @@ func verdicts(name string) ([]judged, error) {
 		}
 		return words[s]
 	}
-	_, err = pipeline.Run(context.Background(), keyless{src}, pipeline.Config{Jobs: 1}, func(o report.Object) error {
+	_, err := pipeline.Run(context.Background(), src, pipeline.Config{Jobs: 1}, func(o report.Object) error {
 		if o.Case != nil {
-			list = append(list, judged{o.Case.Frame, once(o.Case.Verdict), once(o.Case.Cause)})
+			list = append(list, Judged{o.Case.Frame, once(o.Case.Verdict), once(o.Case.Cause)})
 		}
 		return nil
 	})
@@ -88,66 +93,66 @@ func verdicts(name string) ([]judged, error) {
 }
 
 // same compares two analyses.
-func same(before, after []judged) error {
+func same(before, after []Judged) error {
 	type key struct {
 		frame, n int
 	}
-	index := func(list []judged) map[key]judged {
-		m, count := map[key]judged{}, map[int]int{}
+	index := func(list []Judged) map[key]Judged {
+		m, count := map[key]Judged{}, map[int]int{}
 		for _, j := range list {
-			m[key{j.frame, count[j.frame]}] = j
-			count[j.frame]++
+			m[key{j.Frame, count[j.Frame]}] = j
+			count[j.Frame]++
 		}
 		return m
 	}
 	b, a := index(before), index(after)
 	for _, j := range before {
-		got, ok := a[key{j.frame, 0}]
-		if want := b[key{j.frame, 0}]; !ok || got != want {
+		got, ok := a[key{j.Frame, 0}]
+		if want := b[key{j.Frame, 0}]; !ok || got != want {
 			return differs(want, got)
 		}
 	}
 	if len(before) != len(after) {
 		for _, j := range after {
-			if _, ok := b[key{j.frame, 0}]; !ok {
-				return differs(judged{frame: j.frame}, j)
+			if _, ok := b[key{j.Frame, 0}]; !ok {
+				return differs(Judged{Frame: j.Frame}, j)
 			}
 		}
-		return differs(judged{}, judged{})
+		return differs(Judged{}, Judged{})
 	}
 	return nil
 }
 
-func differs(want, got judged) error {
-	name := func(j judged) string {
+func differs(want, got Judged) error {
+	name := func(j Judged) string {
 		switch {
-		case j.verdict == "":
+		case j.Verdict == "":
 			return "no case"
-		case j.cause != "":
-			return j.verdict + ", " + j.cause
+		case j.Cause != "":
+			return j.Verdict + ", " + j.Cause
 		}
-		return j.verdict
+		return j.Verdict
 	}
 	return &Error{
-		fmt.Sprintf("masked, frame %d would be %s instead of %s: no file is left", want.frame, name(got), name(want)),
+		fmt.Sprintf("masked, frame %d would be %s instead of %s: no file is left", want.Frame, name(got), name(want)),
 		"what cannot be masked in place (compressed or HTTP/2 messages, IP fragments) is blanked: mcp401 har writes it as a HAR",
 	}
 }
 
-// search looks for every credential in the bytes of a file, and in the streams
-// and bodies that its packets make.
-func search(name string, seen *Secrets, res *Result) error {
+// Search looks for every credential in the bytes of a capture file, and in the
+// streams and bodies that it makes. One that it finds is an error.
+func Search(name string, seen *Secrets) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	s := seen.NewSearch()
+	s := seen.newSearch()
 	if _, err := io.Copy(s, bufio.NewReaderSize(f, 256<<10)); err != nil {
 		return err
 	}
 	s.Close()
-	if s.Hit != "" {
+	if s.hit != "" {
 		return &leak{"in its bytes"}
 	}
 	src, err := capture.Open([]string{name}, nil, capture.Options{})
@@ -189,15 +194,15 @@ type looker struct {
 	hit  *leak
 }
 
-func (l *looker) found(s *Search, where string, n int) {
+func (l *looker) found(s *search, where string, n int) {
 	s.Close()
-	if s.Hit != "" && l.hit == nil {
+	if s.hit != "" && l.hit == nil {
 		l.hit = &leak{fmt.Sprintf("%s of frame %d", where, n)}
 	}
 }
 
 func (l *looker) look(b []byte, where string, n int) {
-	s := l.seen.NewSearch()
+	s := l.seen.newSearch()
 	s.Write(b)
 	l.found(s, where, n)
 }
@@ -225,15 +230,15 @@ func (l *looker) entry(e *capture.Entry, n int) {
 type looking struct {
 	l      *looker
 	flow   decode.Flow
-	stream [2]*Search
-	body   [2]*Search
+	stream [2]*search
+	body   [2]*search
 	http   *http1.Conn
 }
 
 func (l *looker) open(f decode.Flow) decode.Conn {
 	c := &looking{l: l, flow: f}
 	for i := range c.stream {
-		c.stream[i], c.body[i] = l.seen.NewSearch(), l.seen.NewSearch()
+		c.stream[i], c.body[i] = l.seen.newSearch(), l.seen.newSearch()
 	}
 	c.http = http1.New(f, "http", decode.Limits{}, c.event, func(decode.Note) {})
 	return c
@@ -245,7 +250,7 @@ func (c *looking) event(e *httpmsg.Event) {
 		c.body[e.Dir].Write(e.Data)
 	case httpmsg.Done, httpmsg.Cut:
 		c.l.found(c.body[e.Dir], "in a body", c.flow.First)
-		c.body[e.Dir] = c.l.seen.NewSearch()
+		c.body[e.Dir] = c.l.seen.newSearch()
 	}
 }
 
@@ -256,7 +261,7 @@ func (c *looking) Data(d decode.Dir, at decode.Mark, p []byte) {
 
 func (c *looking) Gap(d decode.Dir, at decode.Mark, n int) {
 	c.l.found(c.stream[d], "in a connection", c.flow.First)
-	c.stream[d] = c.l.seen.NewSearch()
+	c.stream[d] = c.l.seen.newSearch()
 	c.http.Gap(d, at, n)
 }
 

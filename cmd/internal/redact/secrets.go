@@ -128,34 +128,34 @@ var top = func() uint64 {
 	return h
 }()
 
-// A Search looks for secrets in one stream of bytes, however it is cut.
-type Search struct {
+// A search looks for secrets in one stream of bytes, however it is cut.
+type search struct {
 	s     *Secrets
 	tail  []byte // what was written last
 	h     uint64
 	n     int
 	fresh []byte // whole words that end with the bytes written so far
-	Hit   string // the secret that was found
+	hit   string // the secret that was found
 }
 
-// NewSearch begins a stream. The set must not change anymore.
-func (s *Secrets) NewSearch() *Search {
+// newSearch begins a stream. The set must not change anymore.
+func (s *Secrets) newSearch() *search {
 	if s.stems == nil {
 		s.index()
 	}
-	return &Search{s: s}
+	return &search{s: s}
 }
 
 // Write looks through the next bytes.
-func (q *Search) Write(p []byte) (int, error) {
-	if len(q.s.stems) == 0 || q.Hit != "" {
+func (q *search) Write(p []byte) (int, error) {
+	if len(q.s.stems) == 0 || q.hit != "" {
 		return len(p), nil
 	}
 	b := append(q.tail, p...)
 	for i := len(q.tail); i < len(b); i++ {
 		if len(q.fresh) > 0 {
 			if !alnum(b[i]) {
-				q.Hit = string(q.fresh)
+				q.hit = string(q.fresh)
 				return len(p), nil
 			}
 			q.fresh = nil
@@ -180,13 +180,13 @@ func (q *Search) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (q *Search) compare(b []byte, n needle) {
+func (q *search) compare(b []byte, n needle) {
 	end := n.text[max(0, len(n.text)-longest):]
 	if !bytes.HasSuffix(b, end) {
 		return
 	}
 	if !n.whole {
-		q.Hit = string(n.text)
+		q.hit = string(n.text)
 		return
 	}
 	if before := len(b) - len(end) - 1; before < 0 || !alnum(b[before]) {
@@ -195,9 +195,9 @@ func (q *Search) compare(b []byte, n needle) {
 }
 
 // Close ends the stream.
-func (q *Search) Close() error {
-	if len(q.fresh) > 0 && q.Hit == "" {
-		q.Hit = string(q.fresh)
+func (q *search) Close() error {
+	if len(q.fresh) > 0 && q.hit == "" {
+		q.hit = string(q.fresh)
 	}
 	return nil
 }

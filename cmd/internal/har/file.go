@@ -1,0 +1,142 @@
+package har
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mcp401/capture"
+	"mcp401/cmd/internal/redact"
+)
+
+// A Job is a HAR to be written.
+type Job struct {
+	Open    func() (capture.Source, error) // the capture, each time from its begin
+	Again   bool                           // Open can be called more than once
+	Out     string                         // the name of the file, which appears when it is complete
+	Version string
+	Secrets bool // leave them in
+	Hosts   bool // give host names and addresses stand-ins too
+}
+
+// A Result says what was written.
+type Result struct {
+	Entries int
+	Cases   int // calls of the capture whose verdict was compared
+	Same    int // of them: the HAR alone gives the same
+	Secrets int // credentials that were seen and searched for
+}
+
+// File does the job.
+func File(j Job) (Result, error) {
+	info, err := os.Stat(j.Out)
+	if err == nil && !info.Mode().IsRegular() {
+		return Result{}, fmt.Errorf("-o %s: not a regular file", j.Out)
+	}
+	dir := filepath.Dir(j.Out)
+	tmp := filepath.Join(dir, "."+filepath.Base(j.Out)+"."+rand.Text()[:8])
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return Result{}, fmt.Errorf("-o %s: %w", j.Out, nameless(err))
+	}
+	defer os.Remove(tmp)
+	res, err := j.write(f, dir)
+	if err = cmp.Or(err, f.Close()); err != nil {
+		return res, err
+	}
+	mode := fs.FileMode(0o644)
+	if j.Secrets {
+		mode = 0o600
+	}
+	return res, cmp.Or(os.Chmod(tmp, mode), os.Rename(tmp, j.Out))
+}
+
+func (j *Job) write(f *os.File, dir string) (Result, error) {
+	spill, err := spill(dir)
+	if err != nil {
+		return Result{}, err
+	}
+	defer spill.Close()
+	src, err := j.Open()
+	if err != nil {
+		return Result{}, err
+	}
+	opt := Options{Version: j.Version}
+	seen := redact.NewSecrets()
+	if !j.Secrets {
+		key := make([]byte, 32)
+		rand.Read(key)
+		opt.Mask = redact.NewMasker(redact.Config{Key: key, Hosts: j.Hosts}, seen).Entry
+	}
+	frames, err := Write(src, f, spill, opt)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{Entries: len(frames), Secrets: seen.Len()}
+	if !j.Secrets {
+		if err := redact.Search(f.Name(), seen); err != nil {
+			return res, fmt.Errorf("%s: %w", j.Out, err)
+		}
+	}
+	if !j.Again {
+		return res, nil
+	}
+	return res, j.compare(f.Name(), frames, &res)
+}
+
+// compare counts the calls of which the HAR says what the capture says.
+func (j *Job) compare(name string, frames []int, res *Result) error {
+	src, err := j.Open()
+	if err != nil {
+		return err
+	}
+	before, err := redact.Verdicts(src)
+	if err != nil {
+		return err
+	}
+	har, err := capture.Open([]string{name}, nil, capture.Options{})
+	if err != nil {
+		return err
+	}
+	after, err := redact.Verdicts(har)
+	if err != nil && res.Entries > 0 {
+		return err
+	}
+	got := map[redact.Judged]int{}
+	for _, v := range after {
+		if v.Frame > 0 && v.Frame <= len(frames) {
+			v.Frame = frames[v.Frame-1]
+		}
+		got[v]++
+	}
+	for _, v := range before {
+		res.Cases++
+		if got[v] > 0 {
+			got[v]--
+			res.Same++
+		}
+	}
+	return nil
+}
+
+// spill opens a file that has no name.
+func spill(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, ".mcp401-*")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+// nameless takes the name of the file out of an error that says it again.
+func nameless(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
