@@ -17,6 +17,7 @@ var Formats = []Format{
 	{"json", "one document", newJSON},
 	{"jsonl", "one object per line, as they are decided", newJSONL},
 	{"html", "one page for people, without script or network", newHTML},
+	{"markdown", "for an issue on GitHub", newMarkdown},
 	{"sarif", "SARIF 2.1.0, for code scanning", newSARIF},
 	{"junit", "JUnit XML: a test for each upstream and route", newJUnit},
 	{"csv", "a row a call, for a spreadsheet", newCSV},
