@@ -44,12 +44,9 @@ const (
 	etherIPv6 = 0x86dd
 )
 
-// linkHeader is what stands before an IP packet.
-func linkHeader(l Link, six bool, d dir) []byte {
-	ether := uint16(etherIPv4)
-	if six {
-		ether = etherIPv6
-	}
+// linkHeader is what stands before a packet of that EtherType.
+func linkHeader(l Link, ether uint16, d dir) []byte {
+	six := ether == etherIPv6
 	be := binary.BigEndian.AppendUint16
 	switch l {
 	case SLL:

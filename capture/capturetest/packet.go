@@ -3,6 +3,7 @@ package capturetest
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mcp401/capture"
@@ -144,19 +145,35 @@ const (
 )
 
 // packet writes an IP packet with its link layer. sum is where the checksum
-// stands in the payload.
+// stands in the payload. Of several fragments it returns the one that stands
+// last, which completes it.
 func (p *packer) packet(from, to netip.Addr, proto byte, payload []byte, sum int, d dir) *capture.Packet {
 	p.ident++
 	ip := ipHeader(from, to, proto, p.ident, len(payload))
 	binary.BigEndian.PutUint16(payload[sum:], checksum(payload, pseudoSum(from, to, proto, len(payload))))
-	b := append(linkHeader(p.wrap.Link, from.Is6(), d), ip...)
-	b = append(b, payload...)
-	return p.frame(b)
+	b := append(ip, payload...)
+	c := carriers[p.wrap.Tunnel]
+	if c.ip != nil {
+		b = c.ip(p, b, d)
+	}
+	parts := fragments(b, p.wrap.Fragment, p.ident)
+	if p.wrap.Scatter {
+		slices.Reverse(parts)
+	}
+	var last *capture.Packet
+	for _, b := range parts {
+		if c.frame != nil {
+			last = p.frame(append(c.frame(b, d), b...))
+		} else {
+			last = p.frame(append(linkHeader(p.wrap.Link, etherOf(b), d), b...))
+		}
+	}
+	return last
 }
 
 // frame records a frame of the wrapping's link type.
 func (p *packer) frame(b []byte) *capture.Packet {
-	pkt := &capture.Packet{Link: p.wrap.Link.Type(), Length: len(b), Data: b}
+	pkt := &capture.Packet{Link: p.wrap.linkType(), Length: len(b), Data: b}
 	if n := p.wrap.Snaplen; n > 0 && n < len(b) {
 		pkt.Data = b[:n:n]
 	}

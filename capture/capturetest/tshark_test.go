@@ -45,6 +45,20 @@ func TestTsharkHTTP2(t *testing.T) {
 	}
 }
 
+// Wireshark's decoder sees through every tunnel, and puts fragments together.
+func TestTsharkTunnels(t *testing.T) {
+	const want = "POST /passthru/mcp|POST /mcp|401|200|POST /mcp|200|GET /v1/mcp/tools|200"
+	for name, tunnel := range Tunnels {
+		t.Run(name, func(t *testing.T) {
+			six := tunnel == Teredo || tunnel == InIPv4 // 6in4; InIPv6 is 4in6
+			got := tshark(t, Wrap{Tunnel: tunnel, IPv6: six, Fragment: 700, Scatter: tunnel%2 == 0}, "http", "http.request.method", "http.request.uri", "http.response.code")
+			if got != want {
+				t.Errorf("tshark reads\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
 // tshark returns those fields of the frames that the filter finds, and of all
 // that are malformed, joined with "|".
 func tshark(t *testing.T, w Wrap, filter string, fields ...string) string {

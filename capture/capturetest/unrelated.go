@@ -59,7 +59,7 @@ func (p *packer) withChatter() *packer {
 	from := rehome(netip.AddrFrom4([4]byte{192, 168, 77, 7}), p.wrap)
 	to := rehome(netip.AddrFrom4([4]byte{192, 168, 77, 53}), p.wrap)
 	p.packet(from, to, protoUDP, append(udp, query...), 6, toServer)
-	if p.wrap.Link == Ethernet {
+	if p.wrap.Link == Ethernet && p.wrap.Tunnel == NoTunnel {
 		p.now += apart
 		arp := []byte{255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 9, etherARP >> 8, etherARP & 0xff, 0, 1, 8, 0, 6, 4, 0, 1}
 		arp = append(arp, 2, 0, 0, 0, 0, 9, 192, 168, 77, 7, 0, 0, 0, 0, 0, 0, 192, 168, 77, 80)

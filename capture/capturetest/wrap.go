@@ -41,6 +41,9 @@ type Wrap struct {
 	DSB   bool   // pcapng: the keys stand in the file as well
 
 	Link      Link
+	Tunnel    Tunnel
+	Fragment  int    // bytes of payload of an IP fragment; 0: whole packets. What is cut is the packet outside of all tunnels
+	Scatter   bool   // the fragments of a packet stand in reverse order
 	IPv6      bool   // every IPv4 address a.b.c.d becomes fd00::a.b.c.d
 	Loopback  bool   // every address becomes 127.0.0.1, or ::1; ports that would clash move
 	MSS       int    // bytes of a segment; 0: 1448
@@ -52,6 +55,14 @@ type Wrap struct {
 	Drop      float64
 	DropSeed  uint64
 	Mix       bool // with unrelated traffic
+}
+
+// linkType is that of every packet.
+func (w *Wrap) linkType() capture.LinkType {
+	if c := carriers[w.Tunnel]; c.frame != nil {
+		return c.link
+	}
+	return w.Link.Type()
 }
 
 // A Capture is a wrapped conversation.
@@ -77,7 +88,7 @@ func (c *Conversation) Wrap(w Wrap) *Capture {
 	p := c.pack(w)
 	records := p.out
 	if w.Mix {
-		records = Mix(records, unrelated().pack(Wrap{Link: w.Link, IPv6: w.IPv6, Loopback: w.Loopback, MSS: w.MSS}).withChatter().out)
+		records = Mix(records, unrelated().pack(Wrap{Link: w.Link, Tunnel: w.Tunnel, Fragment: w.Fragment, IPv6: w.IPv6, Loopback: w.Loopback, MSS: w.MSS}).withChatter().out)
 	}
 	if w.Double {
 		records = Double(records)
@@ -104,7 +115,7 @@ func (c *Conversation) Wrap(w Wrap) *Capture {
 			out.Expect[i].Frame = first[pkt]
 		}
 	}
-	file := File{BigEndian: w.BigEndian, Nano: w.Format == PcapNS, Snaplen: w.Snaplen, Compress: w.Compress, Link: w.Link.Type()}
+	file := File{BigEndian: w.BigEndian, Nano: w.Format == PcapNS, Snaplen: w.Snaplen, Compress: w.Compress, Link: w.linkType()}
 	if w.Format == Pcapng {
 		out.Bytes = WritePcapng(records, file)
 	} else {
