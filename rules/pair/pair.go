@@ -241,6 +241,8 @@ func (p *Pairer) closed(at decode.Mark, x *mcp.Exchange) {
 		switch {
 		case x.Status == 202 && c.Request != nil, x.Status == 200 && e.event && !x.Hole:
 			p.park(c)
+		case x.Status == 304: // what it stands for is in the client's cache (RFC 9110 section 15.4.5)
+			p.decide(c, Unseen, x, nil, end)
 		case x.Status >= 300:
 			var m *mcp.Message
 			if len(x.Answers) > 0 {

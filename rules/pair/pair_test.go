@@ -202,6 +202,7 @@ func TestHowItEnds(t *testing.T) {
 		{"a body too large to keep", func(y *mcp.Exchange) {
 			y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Whole: true, Unkept: true}
 		}, "tools/list 7 unseen 200"},
+		{"what the client has in its cache", func(y *mcp.Exchange) { y.Status, y.How = 304, decode.Fin }, "tools/list 7 unseen 304"},
 		{"a HAR without the body", func(y *mcp.Exchange) { y.Status, y.How, y.Answer = 200, decode.Fin, mcp.BodyState{Absent: true} }, "tools/list 7 unseen 200"},
 		{"reset", func(y *mcp.Exchange) { y.How = decode.Reset }, "tools/list 7 unanswered reset"},
 		{"closed before the status", func(y *mcp.Exchange) { y.How = decode.Fin }, "tools/list 7 unanswered fin"},

@@ -22,6 +22,8 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	k := c.Call
 	var text string
 	switch {
+	case k.Outcome == pair.Unseen && k.Status() == 304:
+		text = "the answer is not in the capture: 304 says that the client has it already"
 	case k.Outcome == pair.Unseen:
 		text = "the answer is not in the capture: a hole hides it"
 	case k.Outcome != pair.Unanswered:
