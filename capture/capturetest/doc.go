@@ -4,9 +4,9 @@
 //
 // The one trick: a script says what the peers said and what the capture missed
 // of it, never how it was wrapped. One Conversation becomes pcap, pcapng or
-// HAR, HTTP/1 or HTTP/2, under TLS, over IPv4 or IPv6, in tunnels, in fragments
-// and small segments, doubled, reordered or with holes, and every expectation finds its frame in
-// each of them.
+// HAR, HTTP/1 or HTTP/2, under TLS, over IPv4 or IPv6, in tunnels, fragments and
+// small segments, doubled, reordered or with holes, and every expectation finds
+// its frame in each of them.
 //
 //	c := capturetest.MustParse(script)
 //	w := c.Wrap(capturetest.Wrap{Format: capturetest.Pcapng, TLS: tls.VersionTLS13, Reorder: 1})
