@@ -43,6 +43,8 @@ var commands = []func(*app) *cobra.Command{
 	(*app).demo,
 	(*app).redact,
 	(*app).har,
+	(*app).completion,
+	(*app).man,
 	(*app).version,
 }
 
@@ -90,7 +92,7 @@ change.`,
 		DisableFlagsInUseLine:      true,
 		SilenceUsage:               true,
 		Args:                       cobra.ArbitraryArgs,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				err := fmt.Errorf("%s is not a command", quote(args[0]))
@@ -113,6 +115,7 @@ change.`,
 	for _, command := range commands {
 		root.AddCommand(command(a))
 	}
+	complete(root)
 	return root
 }
 

@@ -18,7 +18,8 @@ func (a *app) report() *cobra.Command {
 		Long: `report reads what analyze wrote as json or jsonl, from FILE or standard input,
 and writes it in any format: the same as analyze in that format.`,
 		Example: `  mcp401 report report.json
-  mcp401 analyze --format json capture.pcap | mcp401 report --format jsonl`,
+  mcp401 report --format html -o report.html report.json
+  mcp401 analyze --format json capture.pcap | mcp401 report --format markdown`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := out.check(report.Formats); err != nil {
