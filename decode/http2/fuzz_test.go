@@ -39,6 +39,7 @@ func FuzzHPACKMatchesXNet(f *testing.F) {
 	f.Add(seed)
 	f.Add([]byte("\x03\x82\xbe\x41\x05\x40\x00\x00\x00\x00"))
 	f.Add([]byte("\x04\x3f\xe1\x1f\x82\x01\x20"))
+	f.Add([]byte("0@\x80\t000000000")) // a name of no bytes, coded
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ref := hpack.NewDecoder(usual, nil)
 		own := table{most: usual, keep: usual}

@@ -213,7 +213,7 @@ func (k *block) str() ([]byte, bool) {
 	}
 	s := k.b[:n:n]
 	k.b = k.b[n:]
-	if !coded {
+	if !coded || n == 0 {
 		return s, true
 	}
 	from := len(k.text)
