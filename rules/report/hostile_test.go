@@ -135,3 +135,23 @@ func TestNothingSteers(t *testing.T) {
 		}
 	}
 }
+
+// What the baseline has too does not fail a test, and is said to be unchanged.
+func TestKnownFindings(t *testing.T) {
+	known := bytes.ReplaceAll(read(t, "testdata/mixed/in.jsonl"), []byte(`"case_frame":`), []byte(`"known":true,"case_frame":`))
+	if text := write(t, "junit", Options{}, known); strings.Contains(text, "<failure") || !strings.Contains(text, "<testcase") {
+		t.Error("a test fails")
+	}
+	text := write(t, "sarif", Options{}, known)
+	if n := strings.Count(text, `"baselineState":"unchanged"`); n != len(sarifOf(t, text).Results) || n == 0 {
+		t.Errorf("%d results are unchanged", n)
+	}
+}
+
+func TestClip(t *testing.T) {
+	for in, want := range map[string]string{"": "", "abc": "abc", "abcd": "abc…", "äöü": "äöü", "äöüß": "äöü…", "a\x00": "a[U…", "\x00": "[U+…"} {
+		if got := clip(in, 3); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}

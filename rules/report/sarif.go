@@ -79,6 +79,7 @@ type (
 		Locations           []sarifLocation   `json:"locations"`
 		RelatedLocations    []sarifLocation   `json:"relatedLocations,omitempty"`
 		PartialFingerprints map[string]string `json:"partialFingerprints"`
+		BaselineState       string            `json:"baselineState,omitempty"`
 		Properties          map[string]any    `json:"properties"`
 	}
 	sarifNotification struct {
@@ -154,6 +155,9 @@ func (s *sarifWriter) result(f *Finding) {
 	}
 	if i, ok := s.rules[f.Rule]; ok {
 		r.RuleIndex = &i
+	}
+	if f.Known {
+		r.BaselineState = "unchanged"
 	}
 	if c := s.last; c != nil && c.Frame == f.CaseFrame {
 		r.Properties["route"] = visible(strings.TrimSpace(c.HTTPMethod + " " + c.Path))

@@ -87,13 +87,24 @@ func visible(s string) string {
 
 // clip is s made visible, cut after n characters.
 func clip(s string, n int) string {
+	short := first(s, n)
+	all := visible(short)
+	v := first(all, n)
+	if len(short) < len(s) || len(v) < len(all) {
+		v += "…"
+	}
+	return v
+}
+
+// first is the first n characters of s.
+func first(s string, n int) string {
 	at := 0
 	for i := range s {
 		if at++; at > n {
-			return visible(s[:i]) + "…"
+			return s[:i]
 		}
 	}
-	return visible(s)
+	return s
 }
 
 // each is the list with f done to each item.
