@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mcp401/decode"
@@ -11,12 +13,26 @@ import (
 // An Event is one thing that a shard found. Exactly one pointer field is set,
 // but for a bare clock tick, which has none.
 type Event struct {
-	At         decode.Mark // when it was known; events of one shard come in this order
+	At         decode.Mark // when it was known; events of one shard come in this order, those apart that late secrets bring: see Sort
 	Flow       int
 	Exchange   *mcp.Exchange
 	Connection *Connection
 	Note       *decode.Note
 	Message    *Message // only with Config.Messages
+}
+
+// Sort puts what all shards found in one record in an order that is the same
+// for any number of shards: by flow; or, where the record was a Secret, by the
+// marks that they would have had with the secret known from the start.
+func Sort(found []Event, secret bool) {
+	slices.SortStableFunc(found, func(a, b Event) int {
+		if secret {
+			if c := cmp.Or(a.At.Time.Compare(b.At.Time), cmp.Compare(a.At.Frame, b.At.Frame)); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(a.Flow, b.Flow)
+	})
 }
 
 // A Connection is told when a TCP connection is over, or was never made; and

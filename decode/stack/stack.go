@@ -39,6 +39,7 @@ type Decoder struct {
 	cfg  Config
 	lim  decode.Limits
 	emit func(Event)
+	late func(Event) // emit, with the marks as they are
 	now  decode.Mark
 
 	inet  *inet.Decoder
@@ -60,6 +61,7 @@ type Decoder struct {
 func New(cfg Config, emit func(Event)) *Decoder {
 	d := &Decoder{cfg: cfg, lim: cfg.Limits.WithDefaults()}
 	d.keys = tls.NewKeys(d.lim)
+	d.late = emit
 	d.emit = func(e Event) {
 		if d.retry {
 			d.held = append(d.held, e)
@@ -147,7 +149,7 @@ func (d *Decoder) release() {
 		return held[i].At.Frame < held[j].At.Frame
 	})
 	for _, e := range held {
-		d.emit(e)
+		d.late(e)
 	}
 }
 

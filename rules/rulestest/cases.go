@@ -1,9 +1,6 @@
 package rulestest
 
 import (
-	"cmp"
-	"slices"
-
 	"mcp401/capture"
 	"mcp401/decode/stack"
 	"mcp401/rules/hop"
@@ -15,9 +12,9 @@ func Cases(records []capture.Record, cfg hop.Config, emit func(*hop.Case)) {
 	l := hop.NewLinker(cfg, emit)
 	var found []stack.Event
 	d := stack.New(stack.Config{Limits: cfg.Limits}, func(e stack.Event) { found = append(found, e) })
-	give := func(har bool) {
+	give := func(har, secret bool) {
 		if !har {
-			slices.SortStableFunc(found, func(a, b stack.Event) int { return cmp.Compare(a.Flow, b.Flow) })
+			stack.Sort(found, secret)
 		}
 		for _, e := range found {
 			l.Event(e)
@@ -34,12 +31,12 @@ func Cases(records []capture.Record, cfg hop.Config, emit func(*hop.Case)) {
 			l.Loss(mark(r))
 		}
 		har = har || r.Entry != nil
-		give(har)
+		give(har, r.Secret != nil)
 		if r.Packet != nil {
 			l.Tick(r.Time)
 		}
 	}
 	d.Close()
-	give(har)
+	give(har, false)
 	l.Close()
 }

@@ -73,8 +73,7 @@ func (j *judge) inputs() []report.Input {
 }
 
 // record counts a record and takes what all decoders found in it, which it
-// returns emptied. Sorting by flow makes the order the same for any number of
-// decoders.
+// returns emptied.
 func (j *judge) record(r capture.Record, found []stack.Event) []stack.Event {
 	if r.Loss != nil {
 		j.loss(r)
@@ -83,7 +82,7 @@ func (j *judge) record(r capture.Record, found []stack.Event) []stack.Event {
 		j.summary.Records++
 	}
 	if len(found) > 1 && r.Entry == nil {
-		slices.SortStableFunc(found, func(a, b stack.Event) int { return cmp.Compare(a.Flow, b.Flow) })
+		stack.Sort(found, r.Secret != nil)
 	}
 	for _, e := range found {
 		j.event(e)
