@@ -4,15 +4,17 @@
 // It undoes link headers, VLAN tags, tunnels and IP fragmentation and cuts off
 // what is not the segment's (Ethernet padding, trailers). It never verifies a
 // checksum, because offloading leaves them unset in captures, and it knows
-// nothing of connections. Everything that is not TCP is counted and dropped.
+// nothing of connections. Everything that is not TCP is counted and dropped,
+// but for ICMP errors that refuse a connection: they are told as the RST that
+// they stand for.
 //
 // The one trick: a packet is walked once with a slice that only shrinks, and
 // beside it goes the number of bytes behind it that the snap length cut off,
 // so that the innermost length field and the capture's own lengths meet in
-// Segment.Missing. Layers are read by hand, because that takes half the time of
-// gopacket's DecodingLayerParser for the packets that nearly all are
-// (BenchmarkSegment), and because gopacket refuses headers behind a snap
-// length and has no bounded defragmenter that keeps the capture's time.
+// Segment.Missing. What nearly all packets consist of is read by hand, because
+// that takes half the time of gopacket's DecodingLayerParser (BenchmarkSegment),
+// and because gopacket refuses headers behind a snap length and has no bounded
+// defragmenter that keeps the capture's time; ICMP is gopacket's.
 package inet
 
 import (

@@ -11,6 +11,8 @@ const (
 	protoIPv4     = 4
 	protoTCP      = 6
 	protoUDP      = 17
+	protoICMP     = 1
+	protoICMPv6   = 58
 	protoIPv6     = 41
 	protoRouting  = 43
 	protoFragment = 44
@@ -184,6 +186,8 @@ func (d *Decoder) transport(proto byte, l layer, src, dst netip.Addr) bool {
 		return d.tcp(l, src, dst)
 	case protoUDP:
 		return d.udp(l)
+	case protoICMP, protoICMPv6:
+		return d.icmp(proto, l)
 	case protoIPv4, protoIPv6:
 		return d.inner(&l) && d.ip(l)
 	case protoGRE:

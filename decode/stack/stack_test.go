@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
 	"mcp401/capture"
 	"mcp401/capture/capturetest"
 	"mcp401/decode"
@@ -318,6 +321,28 @@ func TestQUIC(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"example.com"}) {
 		t.Errorf("got %q", names)
+	}
+}
+
+// TestICMPRefuses answers a SYN by "port unreachable", as a firewall does.
+func TestICMPRefuses(t *testing.T) {
+	ip := func(src, dst byte, proto layers.IPProtocol) *layers.IPv4 {
+		return &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: []byte{10, 0, 0, src}, DstIP: []byte{10, 0, 0, dst}}
+	}
+	var records []capture.Record
+	add := func(ls ...gopacket.SerializableLayer) []byte {
+		b := gopacket.NewSerializeBuffer()
+		if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, ls...); err != nil {
+			t.Fatal(err)
+		}
+		n := len(records) + 1
+		records = append(records, capture.Record{Num: n, Time: time.Unix(int64(n), 0), Packet: &capture.Packet{Link: capture.LinkIPv4, Length: len(b.Bytes()), Data: b.Bytes()}})
+		return b.Bytes()
+	}
+	syn := add(ip(1, 2, layers.IPProtocolTCP), &layers.TCP{SrcPort: 5000, DstPort: 9101, Seq: 77, SYN: true})
+	add(ip(9, 1, layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 3)}, gopacket.Payload(syn[:28]))
+	if got := lines(decodeAll(stack.Config{}, records)); !slices.Equal(got, []string{"connection  refused 0"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -56,7 +56,7 @@ var dependencies = map[string]string{
 	"github.com/go-json-experiment/json": "HAR entry by entry: a pull parser that names the byte where it fails",
 	"github.com/goccy/go-yaml":           "LiteLLM's configuration, for server names",
 	"github.com/google/go-cmp":           "tests: differences that can be read",
-	"github.com/gopacket/gopacket":       "packet layers and IP fragments; tests: writers and a reassembly to compare with",
+	"github.com/gopacket/gopacket":       "ICMP errors; tests: layers and a reassembly to compare with, and writers",
 	"github.com/klauspost/compress":      "gzip and zstd captures and bodies, faster than the standard library",
 	"github.com/olekukonko/tablewriter":  "lists on a terminal and in Markdown, and the width of characters",
 	"github.com/rogpeppe/go-internal":    "tests: testscript and txtar",
