@@ -282,7 +282,8 @@ func (c *Conn) finish(at decode.Mark) {
 	}
 	c.finished = true
 	if c.info.Why == noKey {
-		c.note(at, noKey, 0, "the key log has no secrets for it")
+		f := &c.cfg.Flow // it was in the dark from its first frame
+		c.note(decode.Mark{Frame: f.First, Time: f.Start}, noKey, 0, "no keys for it: start the gateway with SSLKEYLOGFILE=FILE and give --keylog FILE")
 	}
 }
 
