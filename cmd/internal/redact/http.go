@@ -42,12 +42,35 @@ func (m *Masker) apply(r rule, b []byte) {
 	case hosted:
 		m.host(b)
 	case stamped:
-		if len(b) > 40 || len(bytes.Trim(b, "0123456789-:.+TZtz ")) > 0 {
+		if !dated(b) {
 			m.field(b)
 		}
 	default:
 		m.blank(b)
 	}
+}
+
+// dated reports whether a text is a date of RFC 3339, with or without a zone.
+func dated(b []byte) bool {
+	const shape = "0000-00-00t00:00:00"
+	if len(b) < len(shape) || len(b) > len(shape)+16 {
+		return false
+	}
+	for i, c := range b {
+		switch {
+		case i < len(shape) && shape[i] == '0', i >= len(shape) && digit(c):
+			if !digit(c) {
+				return false
+			}
+		case i < len(shape):
+			if c != shape[i] && c != 'T' {
+				return false
+			}
+		case bytes.IndexByte([]byte(".:+-Zz"), c) < 0:
+			return false
+		}
+	}
+	return true
 }
 
 // headers says what may stay of the header fields that are known to be
@@ -281,6 +304,10 @@ func (m *Masker) host(b []byte) {
 		m.seen.add(b[:at])
 		m.blank(b[:at])
 		b = b[at+1:]
+	}
+	if bytes.ContainsFunc(b, func(r rune) bool { return r > 'z' || !alnum(byte(r)) && !strings.ContainsRune("-._:[]%", r) }) {
+		m.blank(b)
+		return
 	}
 	name := b
 	if i := bytes.LastIndexByte(b, ':'); i >= 0 && (bytes.IndexByte(b, ':') == i || b[0] == '[') {

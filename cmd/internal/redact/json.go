@@ -57,7 +57,8 @@ type walk struct {
 	m      *Masker
 	b      []byte
 	rules  map[string]rule
-	status int                                                              // HAR: of the response
+	status int                                                              // HAR: of the response in hand
+	media  string                                                           // HAR: what the header fields of the message in hand say
 	hook   func(w *walk, key string, from, to int, md mode, depth int) bool // takes a value in place of the walk
 }
 
@@ -71,7 +72,7 @@ func (m *Masker) jsonWith(b []byte, rules map[string]rule, md mode) {
 
 // text masks what may be JSON or anything else.
 func (m *Masker) text(b []byte, otherwise func([]byte)) {
-	if p := jsonrpc.Trim(b); len(bytes.TrimLeft(p, " \t\r\n")) > 0 && strings.IndexByte("{[", bytes.TrimLeft(p, " \t\r\n")[0]) >= 0 && jsonrpc.Valid(p) {
+	if p := jsonrpc.Trim(b); len(bytes.TrimLeft(p, " \t\r\n")) > 0 && strings.IndexByte(`{["`, bytes.TrimLeft(p, " \t\r\n")[0]) >= 0 && jsonrpc.Valid(p) {
 		m.json(p)
 		return
 	}
@@ -368,8 +369,9 @@ func (m *Masker) har(key string, b []byte) {
 // name: lists of names and values, and bodies.
 func harHook(w *walk, key string, from, to int, md mode, depth int) bool {
 	switch key {
-	case "response":
-		w.status = int(gjson.GetBytes(w.b[from:to], "status").Int())
+	case "request", "response":
+		v := gjson.ParseBytes(w.b[from:to])
+		w.status, w.media = int(v.Get("status").Int()), contentType(v)
 		return false
 	case "headers", "querystring", "cookies", "params":
 		w.pairs(key, from, to)
@@ -448,11 +450,26 @@ func (w *walk) pair(list, name string, from, to int) {
 	})
 }
 
+// contentType returns the Content-Type field of a message of a HAR.
+func contentType(v gjson.Result) string {
+	media := ""
+	v.Get("headers").ForEach(func(_, f gjson.Result) bool {
+		if strings.EqualFold(f.Get("name").String(), "content-type") {
+			media = strings.Clone(f.Get("value").String())
+		}
+		return media == ""
+	})
+	return media
+}
+
 // harBody masks postData or content.
 func (w *walk) harBody(from, to int) {
 	b := w.b[from:to]
 	v := gjson.ParseBytes(b)
-	media, coded := strings.Clone(v.Get("mimeType").String()), strings.EqualFold(v.Get("encoding").String(), "base64")
+	media, coded := w.media, strings.EqualFold(v.Get("encoding").String(), "base64")
+	if media == "" {
+		media = strings.Clone(v.Get("mimeType").String())
+	}
 	inner := walk{m: w.m, b: b, rules: harRules}
 	inner.hook = func(in *walk, key string, from, to int, md mode, depth int) bool {
 		switch key {

@@ -140,10 +140,11 @@ func (m *Masker) shortStandIn(b []byte) {
 		return
 	}
 	was := string(b)
-	for try := range 64 {
+	for try := range 256 {
 		copy(b, was)
 		m.fill(b, was, try, false)
-		if now := string(b); now != was && !m.taken[now] || try == 63 {
+		now := string(b)
+		if _, real := m.short[now]; now != was && !(real && try < 64) && !m.taken[now] {
 			break
 		}
 	}
@@ -281,6 +282,10 @@ func (m *Masker) spans(b []byte, digits int) {
 // names keeps what is shaped as the name of a tool, a server or a route, and
 // replaces what looks like a secret. The parts of a list are judged one by one.
 func (m *Masker) names(b []byte) {
+	if bytes.Count(b, []byte(" ")) > 2 {
+		m.blank(b) // a sentence, or a passphrase
+		return
+	}
 	from := 0
 	for i := 0; i <= len(b); i++ {
 		if i == len(b) || b[i] == ',' || b[i] == '/' || b[i] == ' ' {
