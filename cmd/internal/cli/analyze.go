@@ -132,7 +132,11 @@ func (a *app) run(names, keylogs []string, cfg pipeline.Config, out *output, for
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
-	summary, err := pipeline.Run(ctx, withKeys(src, keys), cfg, sink.write)
+	keyed := withKeys(src, keys)
+	if sink.live {
+		keyed = following(src, keylogs, keys)
+	}
+	summary, err := pipeline.Run(ctx, keyed, cfg, sink.write)
 	progress.erase()
 	if err != nil && (sink.err != nil || summary.Records == 0 && cfg.Show == pipeline.Cases) {
 		sink.abandon()

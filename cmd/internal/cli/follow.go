@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"time"
+
+	"mcp401/capture"
+)
+
+// A follower looks for new lines in key logs while a pipe is read: the gateway
+// writes the keys of a connection as it makes it, which may be long after this
+// program began.
+type follower struct {
+	capture.Source
+	logs   []keylog
+	every  time.Duration // of wall time, between two looks
+	looked time.Time
+	num    int   // of the last frame
+	last   error // what ended the source; the logs were looked at since
+}
+
+// A keylog is a file of which done bytes, whole lines, were given.
+type keylog struct {
+	name string
+	done int64
+}
+
+// between is how often the logs are looked at: often against the time that
+// ciphertext is held, seldom against the cost of a system call.
+const between = 200 * time.Millisecond
+
+// following reads src and follows the named key logs, whose lines so far are
+// keys.
+func following(src capture.Source, names []string, keys [][]byte) capture.Source {
+	f := &follower{every: between, looked: time.Now()}
+	var whole [][]byte
+	for i, name := range names {
+		n := bytes.LastIndexByte(keys[i], '\n') + 1 // half a line is read again
+		whole = append(whole, keys[i][:n])
+		f.logs = append(f.logs, keylog{name, int64(n)})
+	}
+	f.Source = withKeys(src, whole)
+	if len(names) == 0 {
+		return f.Source
+	}
+	return f
+}
+
+func (f *follower) Next() (capture.Record, error) {
+	if time.Since(f.looked) >= f.every {
+		if r, ok := f.look(); ok {
+			return r, nil
+		}
+	}
+	if f.last != nil {
+		return capture.Record{}, f.last
+	}
+	r, err := f.Source.Next()
+	if err != nil {
+		f.last = err
+		if r, ok := f.look(); ok { // keys of the last connections
+			return r, nil
+		}
+		return r, err
+	}
+	f.num = r.Num
+	return r, nil
+}
+
+// look returns the new lines of all logs. A log that cannot be read now may be
+// readable later.
+func (f *follower) look() (capture.Record, bool) {
+	var lines []byte
+	for i := range f.logs {
+		lines = append(lines, f.logs[i].more()...)
+	}
+	f.looked = time.Now()
+	return capture.Record{Num: f.num, Secret: &capture.Secret{Lines: lines}}, len(lines) > 0
+}
+
+// more returns the lines that were added.
+func (k *keylog) more() []byte {
+	info, err := os.Stat(k.name)
+	if err != nil || info.Size() == k.done {
+		return nil
+	}
+	if info.Size() < k.done {
+		k.done = 0 // written anew
+	}
+	file, err := os.Open(k.name)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.NewSectionReader(file, k.done, fileBound))
+	if err != nil {
+		return nil
+	}
+	n := bytes.LastIndexByte(b, '\n') + 1
+	k.done += int64(n)
+	return b[:n]
+}
