@@ -23,7 +23,6 @@ type conn struct {
 	early []early
 	size  int
 	ended [2]bool
-	over  bool
 }
 
 // An early is what came before it was known what is spoken.

@@ -54,19 +54,20 @@ const deepest = 128
 
 // A walk masks one JSON text in place.
 type walk struct {
-	m      *Masker
-	b      []byte
-	rules  map[string]rule
-	status int                                                              // HAR: of the response in hand
-	media  string                                                           // HAR: what the header fields of the message in hand say
-	hook   func(w *walk, key string, from, to int, md mode, depth int) bool // takes a value in place of the walk
+	m       *Masker
+	b       []byte
+	rules   map[string]rule
+	failing bool                                                             // isError is somewhere in it
+	status  int                                                              // HAR: of the response in hand
+	media   string                                                           // HAR: what the header fields of the message in hand say
+	hook    func(w *walk, key string, from, to int, md mode, depth int) bool // takes a value in place of the walk
 }
 
 // json masks a JSON text that is valid.
 func (m *Masker) json(b []byte) { m.jsonWith(b, members, inMessage) }
 
 func (m *Masker) jsonWith(b []byte, rules map[string]rule, md mode) {
-	w := walk{m: m, b: b, rules: rules}
+	w := walk{m: m, b: b, rules: rules, failing: bytes.Contains(b, []byte(`"isError"`))}
 	w.value(w.space(0), "", md, 0)
 }
 
@@ -209,8 +210,7 @@ func (w *walk) key(name []byte, low string, md mode) {
 
 // fails reports whether the object at i is the result of a tool that failed.
 func (w *walk) fails(i int) bool {
-	const mark = `"isError"`
-	if !bytes.Contains(w.b, []byte(mark)) {
+	if !w.failing {
 		return false
 	}
 	return gjson.GetBytes(w.b[i:w.over(i)], "isError").Type == gjson.True
@@ -222,7 +222,7 @@ func (w *walk) str(key string, b []byte, md mode, depth int) {
 	switch {
 	case len(b) == 0:
 	case nests(b) && depth < deepest:
-		inner := walk{m: w.m, b: b, rules: w.rules}
+		inner := walk{m: w.m, b: b, rules: w.rules, failing: bytes.Contains(b, []byte(`"isError"`))}
 		inner.value(inner.space(0), key, md, depth+1)
 	case r == blanked && mcp.IsSecretName(key), r == secretly:
 		w.m.secret(b)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -156,22 +157,23 @@ func (m *Masker) shortStandIn(b []byte) {
 
 // fill writes the stand-in of text was, which b holds.
 func (m *Masker) fill(b []byte, was string, try int, hex bool) {
-	var seed [8]byte
 	var sum [sha256.Size]byte
-	have := 0
+	m.mac.Reset()
+	m.mac.Write(binary.AppendUvarint(nil, uint64(try)))
+	io.WriteString(m.mac, was)
+	m.mac.Sum(sum[:0])
+	have := len(sum)
 	next := func() int {
 		if have == 0 {
+			// Of the last block alone: of the text again would take the square.
 			m.mac.Reset()
-			m.mac.Write(seed[:])
-			m.mac.Write([]byte(was))
+			m.mac.Write(sum[:])
 			m.mac.Sum(sum[:0])
-			binary.BigEndian.PutUint32(seed[:], binary.BigEndian.Uint32(seed[:])+1)
 			have = len(sum)
 		}
 		have--
 		return int(sum[have])
 	}
-	binary.BigEndian.PutUint32(seed[4:], uint32(try))
 	letters := 26
 	if hex {
 		letters = 6
