@@ -274,7 +274,7 @@ func (l *Linker) settle() {
 		l.judge(l.due[n], false)
 		n++
 	}
-	if n == 0 {
+	if n == 0 && !l.overdue() {
 		return
 	}
 	l.due = append(l.due[:0], l.due[n:]...)
@@ -286,6 +286,16 @@ func (l *Linker) settle() {
 	}
 }
 
+// Open returns how many calls have no case yet: those without an answer, and
+// those that wait for evidence.
+func (l *Linker) Open() int { return len(l.byCall) + len(l.due) + len(l.held) }
+
+// overdue reports whether a held call has waited for Config.Hold: when the wire
+// is quiet no other call comes to have it looked at again.
+func (l *Linker) overdue() bool {
+	return len(l.held) > 0 && l.cfg.Hold > 0 && l.clock-l.held[0].to > instant(l.cfg.Hold)
+}
+
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
 	for len(l.held) > l.lim.OpenCalls {
@@ -294,7 +304,7 @@ func (l *Linker) retry() {
 		l.judge(d, true)
 	}
 	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.clock-d.to > instant(l.cfg.Hold) }
-	for len(l.held) > 0 && (l.changed || late(l.held[0])) {
+	for len(l.held) > 0 && (l.changed || l.overdue()) {
 		l.changed = false
 		held := l.held
 		l.held = nil

@@ -84,9 +84,7 @@ func (j *judge) record(r capture.Record, found []stack.Event) []stack.Event {
 	if len(found) > 1 && r.Entry == nil {
 		stack.Sort(found, r.Secret != nil)
 	}
-	for _, e := range found {
-		j.event(e)
-	}
+	j.events(found)
 	// Ticks stand at fixed places of the capture: a batch may end anywhere.
 	if r.Num%batchRecords == 0 && r.Packet != nil {
 		j.tick(r.Time)
@@ -125,6 +123,12 @@ func (j *judge) loss(r capture.Record) {
 	})
 	if j.linker != nil {
 		j.linker.Loss(at)
+	}
+}
+
+func (j *judge) events(found []stack.Event) {
+	for _, e := range found {
+		j.event(e)
 	}
 }
 
@@ -190,6 +194,9 @@ func (j *judge) hopCase(c *hop.Case) {
 	f.Rule, f.Severity = rule.ID, rule.Severity
 	j.summary.Cases++
 	j.summary.ByVerdict[f.Rule]++
+	if live := j.cfg.Live; live != nil && live.Case != nil && j.err == nil {
+		live.Case(c, f)
+	}
 	j.put(report.Object{Case: report.CaseOf(c, f)})
 	if f.Severity == rules.OK {
 		return

@@ -32,6 +32,7 @@ type Config struct {
 	Inputs   func() []report.Input // what is read, with the records read until now; nil: unknown
 	Warnings func() []decode.Note  // what the files had to complain of, asked at the end; nil: nothing
 	Progress func()                // called on the reader's goroutine every batch of records; nil: nobody looks
+	Live     *Live                 // the source is a wire; nil: it is a file, which ends. Of use with Cases only, with one decoder
 }
 
 // Show says what a run hands out.
@@ -52,14 +53,20 @@ const (
 // An error of src is returned too, after everything before it was reported.
 func Run(ctx context.Context, src capture.Source, cfg Config, out func(report.Object) error) (report.Summary, error) {
 	defer src.Close()
-	stop := context.AfterFunc(ctx, func() { src.Close() })
-	defer stop()
-
 	j := newJudge(cfg, out)
 	err := j.begin()
 	if err != nil {
 		return j.summary, err
 	}
+	if cfg.Live != nil {
+		err := live(ctx, src, cfg, stack.Config{Limits: cfg.Limits}, j)
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			err = nil
+		}
+		return j.end(err)
+	}
+	stop := context.AfterFunc(ctx, func() { src.Close() })
+	defer stop()
 	first, readErr := src.Next()
 	if readErr == nil {
 		stackCfg := stack.Config{Limits: cfg.Limits, Key: key(first), Messages: cfg.Show == Messages}

@@ -182,6 +182,17 @@ func newReader(src capture.Source, progress func()) *reader {
 	return r
 }
 
+// start is run from the first record on.
+func (r *reader) start() {
+	rec, err := r.src.Next()
+	if err != nil {
+		r.err = err
+		close(r.full)
+		return
+	}
+	r.run(rec)
+}
+
 func (r *reader) run(rec capture.Record) {
 	r.wake = time.AfterFunc(time.Hour, r.late)
 	r.wake.Stop()

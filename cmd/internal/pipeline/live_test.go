@@ -1,0 +1,151 @@
+package pipeline
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcp401/capture"
+	"mcp401/capture/capturetest"
+	"mcp401/rules"
+	"mcp401/rules/hop"
+	"mcp401/rules/report"
+)
+
+// A wire gives records at the pace of their time stamps, made new, and is
+// quiet then until it is closed.
+type wire struct {
+	records []capture.Record
+	from    time.Time // of the wall, for the first
+	first   time.Time // of the records
+	cut     chan struct{}
+	once    sync.Once
+}
+
+func newWire(script string) *wire {
+	records := capturetest.MustParse(script).Records()
+	return &wire{records: records, from: time.Now(), first: records[0].Time, cut: make(chan struct{})}
+}
+
+func (w *wire) Next() (capture.Record, error) {
+	wait := time.Duration(1<<62 - 1)
+	if len(w.records) > 0 {
+		wait = time.Until(w.from.Add(w.records[0].Time.Sub(w.first)))
+	}
+	select {
+	case <-w.cut:
+		return capture.Record{}, io.ErrClosedPipe
+	case <-time.After(wait):
+	}
+	r := w.records[0]
+	w.records = w.records[1:]
+	r.Time = w.from.Add(r.Time.Sub(w.first))
+	return r, nil
+}
+
+func (w *wire) Close() error {
+	w.once.Do(func() { close(w.cut) })
+	return nil
+}
+
+// swallowed is one hidden 401, after which nothing is on the wire.
+const swallowed = `
+down> POST /passthru/mcp
+  Authorization: Bearer bad
+  rpc tools/list 7
+passthru> POST /mcp
+  Authorization: Bearer bad
+  rpc initialize 0
+passthru< 401 json
+  WWW-Authenticate: Bearer error="invalid_token"
+  {"error":"invalid_token"}
+down< 200 sse
+  result tools 0
+`
+
+// The verdict of a call is told within a second of its answer, while the wire
+// is quiet and no connection has ended.
+func TestVerdictWithinASecond(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	late := time.Duration(-1)
+	cfg := Config{Hop: hop.Config{Hold: 700 * time.Millisecond}, Live: &Live{
+		Case: func(c *hop.Case, f rules.Finding) {
+			late = time.Since(c.Call.At.Time)
+			cancel()
+		},
+	}}
+	giveUp := time.AfterFunc(10*time.Second, cancel)
+	defer giveUp.Stop()
+	summary, err := Run(ctx, newWire(swallowed), cfg, func(report.Object) error { return nil })
+	if err != nil || summary.ByVerdict["swallowed-401"] != 1 || summary.Cases != 1 {
+		t.Errorf("%v, %+v", err, summary)
+	}
+	if late < 0 || late > time.Second {
+		t.Errorf("told %v after the answer", late)
+	}
+}
+
+// A call that is open when the run is cancelled gets its answer and its
+// verdict, as long as it comes in time.
+func TestCancelledRunWaitsForAnswers(t *testing.T) {
+	for _, c := range []struct {
+		wait    string
+		verdict string
+		most    time.Duration
+	}{
+		{"500ms", "swallowed-401", 1900 * time.Millisecond},
+		{"60s", "unanswered", 4 * time.Second},
+	} {
+		t.Run(c.wait, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			time.AfterFunc(200*time.Millisecond, cancel)
+			start := time.Now()
+			w := newWire(strings.Replace(swallowed, "\ndown< 200", "\n~ "+c.wait+"\ndown< 200", 1))
+			summary, err := Run(ctx, w, Config{Hop: hop.Config{Hold: 700 * time.Millisecond}, Live: &Live{}}, func(report.Object) error { return nil })
+			if err != nil || summary.ByVerdict[c.verdict] != 1 {
+				t.Errorf("%v, %+v", err, summary)
+			}
+			if took := time.Since(start); took > c.most {
+				t.Errorf("over after %v", took)
+			}
+		})
+	}
+}
+
+// A wire on which nothing is seen ends with a summary, and at once when the
+// output is gone.
+func TestQuietWire(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &wire{cut: make(chan struct{})}
+	beats := 0
+	cfg := Config{Live: &Live{Beat: func(b Beat) {
+		if beats++; beats == 2 {
+			cancel()
+		}
+	}}}
+	summaries := 0
+	_, err := Run(ctx, w, cfg, func(o report.Object) error {
+		if o.Summary != nil {
+			summaries++
+		}
+		return nil
+	})
+	if err != nil || summaries != 1 || beats < 2 {
+		t.Errorf("%v, %d summaries, %d beats", err, summaries, beats)
+	}
+	gone := func(o report.Object) error {
+		if o.Case != nil {
+			return io.ErrClosedPipe
+		}
+		return nil
+	}
+	if _, err := Run(context.Background(), newWire(swallowed), Config{Hop: hop.Config{Hold: time.Second}, Live: &Live{}}, gone); err != io.ErrClosedPipe {
+		t.Errorf("%v", err)
+	}
+}
