@@ -29,11 +29,17 @@ type input struct {
 }
 
 func (in *input) flags(f *pflag.FlagSet) {
+	in.known(f)
+	f.IntVarP(&in.jobs, "jobs", "j", 1, "decoders at work at once; the report is the same for any `N`")
+}
+
+// known is the flags but those of a file's analysis.
+func (in *input) known(f *pflag.FlagSet) {
+	in.jobs = 1
 	f.StringArrayVar(&in.keylogs, "keylog", nil, "TLS key log `FILE` as written for SSLKEYLOGFILE (repeatable)")
 	f.StringArrayVar(&in.gateways, "gateway", nil, "`HOST:PORT` of the gateway, where it is not recognised (repeatable)")
 	f.StringArrayVar(&in.upstreams, "upstream", nil, "`HOST:PORT` of an MCP server behind it (repeatable)")
 	f.StringVar(&in.config, "config", "", "the gateway's `litellm.yaml`: server names, URLs, aliases")
-	f.IntVarP(&in.jobs, "jobs", "j", 1, "decoders at work at once; the report is the same for any `N`")
 }
 
 // pipeline returns the pipeline's view of the flags.

@@ -28,12 +28,16 @@ const (
 	statusClean  = 0 // nothing at or above --fail-on
 	statusFound  = 1 // findings at or above it
 	statusFailed = 2 // the job could not be done
+
+	statusSignal = 128 // and its number: a signal ended the command of run
 )
 
 // commands is every command. To add one, write a file with its constructor and
 // put it here.
 var commands = []func(*app) *cobra.Command{
 	(*app).analyze,
+	(*app).live,
+	(*app).during,
 	(*app).show,
 	(*app).explain,
 	(*app).rules,
@@ -54,12 +58,13 @@ type app struct {
 	stdout, stderr io.Writer
 	status         int
 	quiet, noColor bool
+	wire           func(wire) (capture.Source, error) // opens interfaces
 }
 
 // Main runs the program and returns its exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	frugal()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, wire: noWire}
 	root := a.root()
 	root.SetArgs(args)
 	if err := root.Execute(); err != nil {

@@ -25,6 +25,7 @@ type follower struct {
 type keylog struct {
 	name string
 	done int64
+	file os.FileInfo // nil: it was not looked at yet
 }
 
 // between is how often the logs are looked at: often against the time that
@@ -39,7 +40,7 @@ func following(src capture.Source, names []string, keys [][]byte) capture.Source
 	for i, name := range names {
 		n := bytes.LastIndexByte(keys[i], '\n') + 1 // half a line is read again
 		whole = append(whole, keys[i][:n])
-		f.logs = append(f.logs, keylog{name, int64(n)})
+		f.logs = append(f.logs, keylog{name: name, done: int64(n)})
 	}
 	f.Source = withKeys(src, whole)
 	if len(names) == 0 {
@@ -83,11 +84,15 @@ func (f *follower) look() (capture.Record, bool) {
 // more returns the lines that were added.
 func (k *keylog) more() []byte {
 	info, err := os.Stat(k.name)
-	if err != nil || info.Size() == k.done {
+	if err != nil {
 		return nil
 	}
-	if info.Size() < k.done {
-		k.done = 0 // written anew
+	if info.Size() < k.done || k.file != nil && !os.SameFile(info, k.file) {
+		k.done = 0 // written anew, or another one in its place
+	}
+	k.file = info
+	if info.Size() == k.done {
+		return nil
 	}
 	file, err := os.Open(k.name)
 	if err != nil {

@@ -41,7 +41,7 @@ rules/*
 rules/all rules/report
 cmd/internal/pipeline
 cmd/internal/redact
-cmd/internal/har
+cmd/internal/har cmd/internal/live
 cmd/internal/cli cmd/internal/web
 cmd/mcp401
 `

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"io"
 	"time"
 
 	"mcp401/capture"
@@ -25,6 +27,10 @@ type Live struct {
 	Case func(*hop.Case, rules.Finding) // a case that is decided, before its objects are given out
 	Beat func(Beat)                     // about every 100 ms
 	Keys func() []byte                  // key log lines that are new; asked every beat
+
+	// Until, if set, runs on a goroutine of its own, from the beginning; when
+	// it returns the run ends as if it were cancelled. Run waits for it.
+	Until func()
 }
 
 // A Beat is the state of a live run.
@@ -47,12 +53,23 @@ func live(ctx context.Context, src capture.Source, cfg Config, stackCfg stack.Co
 	go r.start()
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
+	if cfg.Live.Until != nil {
+		until, done := context.WithCancel(ctx)
+		returned := make(chan struct{})
+		go func() {
+			defer close(returned)
+			defer done()
+			cfg.Live.Until()
+		}()
+		defer func() { <-returned }()
+		ctx = until
+	}
 	cancelled := ctx.Done()
 	for {
 		select {
 		case b, ok := <-r.full:
 			if !ok {
-				return l.end(r.err)
+				return l.end(ctx, r.err)
 			}
 			l.batch(b)
 			r.free <- b
@@ -139,10 +156,14 @@ func (l *liveRun) over() bool {
 	return since >= drainMost || since >= drainLeast && l.j.linker.Open() == 0
 }
 
-// end closes the decoder; err is what ended the reading.
-func (l *liveRun) end(err error) error {
+// end closes the decoder; err is what ended the reading. Who closed the source
+// himself is told of no error.
+func (l *liveRun) end(ctx context.Context, err error) error {
 	if l.j.err != nil {
 		return nil
+	}
+	if ctx.Err() != nil || errors.Is(err, io.EOF) {
+		err = nil
 	}
 	if l.d != nil {
 		l.d.Close()

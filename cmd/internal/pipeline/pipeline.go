@@ -59,11 +59,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config, out func(report.Ob
 		return j.summary, err
 	}
 	if cfg.Live != nil {
-		err := live(ctx, src, cfg, stack.Config{Limits: cfg.Limits}, j)
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			err = nil
-		}
-		return j.end(err)
+		return j.end(live(ctx, src, cfg, stack.Config{Limits: cfg.Limits}, j))
 	}
 	stop := context.AfterFunc(ctx, func() { src.Close() })
 	defer stop()
