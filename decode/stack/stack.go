@@ -183,6 +183,9 @@ func (d *Decoder) Tick(now time.Time) {
 	d.until(now)
 }
 
+// Connections returns how many connections are followed.
+func (d *Decoder) Connections() int { return d.tcp.Open() }
+
 // Close ends all connections: the capture is over.
 func (d *Decoder) Close() {
 	d.tcp.Close(d.now)

@@ -95,6 +95,9 @@ func NewTable(lim decode.Limits, open func(decode.Flow) decode.Conn, note func(d
 // Stats returns the counters so far.
 func (t *Table) Stats() Stats { return t.stats }
 
+// Open returns how many connections are followed.
+func (t *Table) Open() int { return t.flows.used }
+
 // Segment takes the next segment of the capture. Nothing of s is kept. What a
 // Conn is told has the mark of the frame that brought it, which is earlier than
 // at when it had to wait.

@@ -15,6 +15,8 @@ import (
 	"mcp401/capture"
 	"mcp401/cmd/internal/live"
 	"mcp401/cmd/internal/pipeline"
+	"mcp401/rules"
+	"mcp401/rules/hop"
 	"mcp401/rules/report"
 )
 
@@ -39,6 +41,7 @@ func (a *app) live() *cobra.Command {
 	var out output
 	var w wire
 	var every time.Duration
+	var metrics, webhook string
 	formats := liveFormats(&every)
 	cmd := &cobra.Command{
 		Use:   "live [FILTER...]",
@@ -73,19 +76,27 @@ job could not be done.`,
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop)
-			watch := pipeline.Live{}
-			var screenful *screenView
+			var view *screenView
 			if screen && out.format == "lines" && a.color() {
-				screenful = &screenView{w: a.stdout, width: columns}
-				watch.Case, watch.Beat = screenful.board.Case, screenful.beat
+				view = &screenView{w: a.stdout, width: columns}
 			}
-			return a.watch(ctx, &in, &out, formats, w, watch, screenful)
+			tell, err := newTeller(metrics, webhook, every, view)
+			if err != nil {
+				return err
+			}
+			err = a.watch(ctx, &in, &out, formats, w, tell.pipeline(), tell)
+			if lost := tell.close(); lost != nil {
+				a.warn(lost)
+			}
+			return err
 		},
 	}
 	in.known(cmd.Flags())
 	w.flags(cmd.Flags())
 	liveOutput(&out, cmd.Flags(), formats)
-	cmd.Flags().DurationVar(&every, "every", 10*time.Minute, "`TIME` after which a finding of the same kind is a new line again; 0: never")
+	cmd.Flags().DurationVar(&every, "every", 10*time.Minute, "`TIME` after which a finding of the same kind is told again, as a line and to the webhook; 0: never")
+	cmd.Flags().StringVar(&metrics, "metrics", "", "`ADDR`, as :9401, on which /metrics is answered for Prometheus")
+	cmd.Flags().StringVar(&webhook, "webhook", "", "`URL` to which each new finding is posted as JSON, with a text for Slack")
 	out.failFlag(cmd.Flags())
 	return cmd
 }
@@ -98,7 +109,7 @@ func liveOutput(out *output, f *pflag.FlagSet, formats []report.Format) {
 }
 
 // watch analyses the wire until ctx is over, and writes what it finds.
-func (a *app) watch(ctx context.Context, in *input, out *output, formats []report.Format, w wire, watch pipeline.Live, view *screenView) error {
+func (a *app) watch(ctx context.Context, in *input, out *output, formats []report.Format, w wire, watch pipeline.Live, tell *teller) error {
 	cfg, err := in.pipeline()
 	if err != nil {
 		return err
@@ -124,11 +135,7 @@ func (a *app) watch(ctx context.Context, in *input, out *output, formats []repor
 	if len(first) > 0 {
 		src = withKeys(src, [][]byte{first})
 	}
-	write := sink.write
-	if view != nil {
-		write = view.around(sink.write)
-	}
-	summary, err := pipeline.Run(ctx, src, cfg, write)
+	summary, err := pipeline.Run(ctx, src, cfg, tell.around(sink.write))
 	if err != nil && (sink.err != nil || summary.Records == 0) {
 		sink.abandon()
 		a.status = sink.status()
@@ -186,6 +193,87 @@ func (k keylogs) missing() []string {
 		}
 	}
 	return list
+}
+
+// webhookPatience is how long the end of a run waits for messages to be sent.
+const webhookPatience = 5 * time.Second
+
+// A teller tells of a run elsewhere than in its output: each part may be nil.
+type teller struct {
+	view    *screenView
+	metrics *live.Metrics
+	webhook *live.Webhook
+}
+
+func newTeller(metrics, webhook string, every time.Duration, view *screenView) (*teller, error) {
+	t := &teller{view: view}
+	if metrics != "" {
+		t.metrics = live.NewMetrics()
+		if err := t.metrics.Listen(metrics); err != nil {
+			return nil, err
+		}
+	}
+	if webhook != "" {
+		var err error
+		if t.webhook, err = live.NewWebhook(webhook, every); err != nil {
+			t.close()
+			return nil, err
+		}
+		if t.metrics != nil {
+			t.metrics.Webhook(t.webhook)
+		}
+	}
+	return t, nil
+}
+
+// pipeline returns what the run is to call.
+func (t *teller) pipeline() pipeline.Live {
+	return pipeline.Live{
+		Case: func(c *hop.Case, f rules.Finding) {
+			if t.view != nil {
+				t.view.board.Case(c, f)
+			}
+			if t.metrics != nil {
+				t.metrics.Case(c, f)
+			}
+		},
+		Beat: func(b pipeline.Beat) {
+			if t.view != nil {
+				t.view.beat(b)
+			}
+			if t.metrics != nil {
+				t.metrics.Beat(b)
+			}
+		},
+	}
+}
+
+// around is write with what is told of each object.
+func (t *teller) around(write func(report.Object) error) func(report.Object) error {
+	if t == nil {
+		return write
+	}
+	if t.view != nil {
+		write = t.view.around(write)
+	}
+	if t.webhook == nil {
+		return write
+	}
+	return func(o report.Object) error {
+		t.webhook.Write(o)
+		return write(o)
+	}
+}
+
+// close returns an error where messages were lost.
+func (t *teller) close() error {
+	if t.metrics != nil {
+		t.metrics.Close()
+	}
+	if t.webhook != nil {
+		return t.webhook.Close(webhookPatience)
+	}
+	return nil
 }
 
 // A screenView keeps the board below the lines on a terminal.

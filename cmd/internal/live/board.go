@@ -42,9 +42,12 @@ func (b *Board) Case(c *hop.Case, f rules.Finding) {
 	}
 	for _, a := range c.Attempts {
 		failed := a.Outcome.Failed()
-		b.count(cmp.Or(a.Server, a.Address.String()), f, a.Outcome == hop.OK && c.Count > 0, failed, down, took(a.First.Time, a.Last.Time))
+		b.count(attempted(a), f, a.Outcome == hop.OK && c.Count > 0, failed, down, took(a.First.Time, a.Last.Time))
 	}
 }
+
+// attempted names the upstream of an attempt.
+func attempted(a *hop.Attempt) string { return cmp.Or(a.Server, a.Address.String()) }
 
 func (b *Board) count(name string, f rules.Finding, listed, fault bool, down, up time.Duration) {
 	r := b.row(name)

@@ -37,6 +37,7 @@ type Live struct {
 type Beat struct {
 	Records, Exchanges int
 	Flows              int // connections that are over
+	Connections        int // that are followed
 	Open               int // calls that are not judged yet
 	Lost               report.Lost
 }
@@ -140,7 +141,11 @@ func (l *liveRun) beat() {
 	}
 	if l.cfg.Beat != nil {
 		s := &l.j.summary
-		l.cfg.Beat(Beat{Records: s.Records, Exchanges: s.Exchanges, Flows: s.Flows, Open: l.j.linker.Open(), Lost: s.Lost})
+		b := Beat{Records: s.Records, Exchanges: s.Exchanges, Flows: s.Flows, Open: l.j.linker.Open(), Lost: s.Lost}
+		if l.d != nil {
+			b.Connections = l.d.Connections()
+		}
+		l.cfg.Beat(b)
 	}
 }
 

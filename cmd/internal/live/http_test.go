@@ -1,0 +1,186 @@
+package live
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcp401/cmd/internal/pipeline"
+	"mcp401/rules/report"
+)
+
+// scrape returns what Prometheus gets.
+func scrape(t *testing.T, m *Metrics) string {
+	t.Helper()
+	answer, err := http.Get("http://" + m.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != 200 {
+		t.Fatal(answer.Status, err)
+	}
+	return string(b)
+}
+
+func TestMetrics(t *testing.T) {
+	m := NewMetrics()
+	if err := m.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for range 2 {
+		m.Case(swallowed("bad"))
+	}
+	m.Case(listed("good"))
+	m.Beat(pipeline.Beat{Records: 40, Open: 1, Connections: 7, Lost: report.Lost{CaptureDrops: 2, UndecryptedFlows: 3, Limits: 4}})
+	got := scrape(t, m)
+	for _, want := range []string{
+		`mcp401_calls_total{cause="token-rejected",server="bad",verdict="swallowed-401"} 2`,
+		`mcp401_calls_total{cause="",server="good",verdict="listed"} 1`,
+		`mcp401_upstream_answers_total{server="bad",status="none"} 2`,
+		`mcp401_client_latency_seconds_bucket{le="0.025"} 3`,
+		`mcp401_upstream_latency_seconds_bucket{le="0.0025"} 0`,
+		`mcp401_upstream_latency_seconds_count 3`,
+		"mcp401_packets_total 40", "mcp401_capture_drops_total 2", "mcp401_undecrypted_connections_total 3", "mcp401_limits_total 4",
+		"mcp401_open_calls 1", "mcp401_open_connections 7",
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	second := NewMetrics()
+	if err := second.Listen(m.Addr().String()); err == nil || !strings.HasPrefix(err.Error(), "--metrics "+m.Addr().String()+": ") {
+		t.Errorf("a port in use: %v", err)
+	}
+}
+
+// Names from the traffic do not grow the number of series without bound.
+func TestLabelsAreBounded(t *testing.T) {
+	m := NewMetrics()
+	if err := m.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for i := range 1000 {
+		m.Case(swallowed(fmt.Sprint("made-up-", i)))
+	}
+	got := scrape(t, m)
+	if n := strings.Count(got, "\nmcp401_calls_total{"); n != labelsKept+1 {
+		t.Errorf("%d series", n)
+	}
+	if !strings.Contains(got, fmt.Sprintf(`server="(others)",status="none"} %d`, 1000-labelsKept)) {
+		t.Error("the others are not counted")
+	}
+}
+
+// write tells w of a finding.
+func write(w *Webhook, fingerprint string, after time.Duration) {
+	w.Write(report.Object{Case: &report.Case{Frame: 7, Time: report.Time{Time: zero.Add(after)}, HTTPMethod: "POST", Path: "/<!channel>", Client: "10.0.0.1:5"}})
+	w.Write(report.Object{Finding: &report.Finding{Rule: "swallowed-401", Text: "a hid", Fingerprint: fingerprint}})
+}
+
+// Tests that need a server that fails take no time: the wait begins with 1 ms.
+func newTestHook(t *testing.T, url string) *Webhook {
+	t.Helper()
+	w, err := NewWebhook(url, 10*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wait = time.Millisecond
+	return w
+}
+
+// A kind of finding is posted once in a while, and again when the other side
+// was not well.
+func TestWebhook(t *testing.T) {
+	var got []string
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked <= 2 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		var m message
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Case.Frame != 7 || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%v, %+v", err, m)
+		}
+		got = append(got, m.Text)
+	}))
+	defer s.Close()
+	w := newTestHook(t, s.URL)
+	write(w, "one", 0)
+	write(w, "one", time.Minute)
+	write(w, "two", 2*time.Minute)
+	write(w, "one", 11*time.Minute)
+	if err := w.Close(10 * time.Second); err != nil {
+		t.Error(err)
+	}
+	if len(got) != 3 || asked != 5 || !strings.Contains(got[0], "swallowed-401  frame 7  a hid  (POST /&lt;!channel&gt;,") || !strings.Contains(got[2], "[1 more like it before]") {
+		t.Errorf("%d requests: %q", asked, got)
+	}
+}
+
+// What cannot be sent is counted. The URL, which may hold a secret, is in no
+// error.
+func TestWebhookFailures(t *testing.T) {
+	for _, c := range []struct {
+		status, requests int
+	}{{404, 1}, {302, 1}, {500, tries}, {429, tries}} {
+		var asked atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(c.status)
+		}))
+		w := newTestHook(t, s.URL+"/s3cret")
+		write(w, "one", 0)
+		err := w.Close(10 * time.Second)
+		if err == nil || !strings.Contains(err.Error(), "1 failed") || !strings.HasSuffix(err.Error(), fmt.Sprintf("answered %d", c.status)) || w.Failures() != 1 {
+			t.Errorf("%d: %v", c.status, err)
+		}
+		if int(asked.Load()) != c.requests {
+			t.Errorf("%d: %d requests", c.status, asked.Load())
+		}
+		s.Close()
+
+		w = newTestHook(t, s.URL+"/s3cret") // nobody listens any more
+		write(w, "one", 0)
+		if err := w.Close(10 * time.Second); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("nobody listens: %v", err)
+		}
+	}
+	for _, bad := range []string{"", "s3cret", "ftp://host/s3cret", "http:///s3cret", "http://[s3cret"} {
+		if _, err := NewWebhook(bad, 0); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// A server that does not answer holds up nobody: what does not fit in the queue
+// is dropped, and the end waits for so long only.
+func TestWebhookNeverBlocks(t *testing.T) {
+	hang := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	defer s.Close()
+	defer close(hang)
+	w := newTestHook(t, s.URL)
+	start := time.Now()
+	for i := range 10 * queued {
+		write(w, fmt.Sprint(i), 0)
+	}
+	err := w.Close(50 * time.Millisecond)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if n := w.dropped.Load(); err == nil || n < 9*queued-1 || w.Failures() != 10*queued {
+		t.Errorf("%d dropped, %d lost: %v", n, w.Failures(), err)
+	}
+}
