@@ -26,6 +26,7 @@ type Config struct {
 	Gateways  []netip.AddrPort  // named by the user; an unspecified address means any address with that port
 	Upstreams []netip.AddrPort  // likewise
 	Names     map[string]Server // server names of a gateway's configuration file, by name
+	Note      func(decode.Note) // may be nil
 	Hold      time.Duration     // how long a call may wait for evidence that comes later (names, roles); 0: until the capture ends
 }
 
@@ -58,6 +59,7 @@ type Linker struct {
 	supplied map[*pair.Call]*supply
 	sess     sessions
 
+	sights    sights
 	redirects map[string]*supply // by target
 	opaque    []opaque
 	models    []*model
@@ -124,6 +126,7 @@ func (l *Linker) Event(e stack.Event) {
 		l.now, l.clock = e.At, t
 	}
 	switch {
+	case l.again(&e):
 	case e.Exchange != nil:
 		l.exchange(e.At, e.Exchange)
 	case e.Connection != nil:
@@ -136,7 +139,10 @@ func (l *Linker) Event(e stack.Event) {
 // the last event: nothing that is not seen in between proves anything.
 func (l *Linker) Loss(at decode.Mark) {
 	from, to := l.clock, instantOf(at.Time)
-	if from == never || from > to {
+	switch {
+	case from > to+instant(time.Second): // the clock was set back, and that of the events was not
+		to = from
+	case from == never || from > to:
 		from = to
 	}
 	l.lossAt = append(l.lossAt, span{from, to})
