@@ -13,23 +13,17 @@ import (
 // it comes from an address that is the gateway's alone, or goes where a server
 // is known to be, or one of the servers in scope was not asked otherwise, or
 // it is all there is to explain that the client got nothing.
-func (l *Linker) plausible(d *demand, s *supply, window []*supply) bool {
+func (l *Linker) plausible(d *demand, s *supply) bool {
 	if s.host == d.srv.addr.Addr() && !s.host.IsLoopback() || d.srv.hosts[s.host] {
 		return true
 	}
 	if u := l.servers[s.end.addr]; u != nil && u.upstream > 0 || d.srv.reaches(s, d.names) {
 		return true
 	}
-	asked := 0
-	for _, g := range groups(window) {
-		if len(g.s[0].Calls) > 0 {
-			asked++
-		}
-	}
 	if len(d.names) > 1 {
-		return asked > 0 && asked < len(d.names) // one of those in scope was asked otherwise
+		return d.asked > 0 && d.asked < len(d.names) // one of those in scope was asked otherwise
 	}
-	return asked == 0 && d.fruitless()
+	return d.asked == 0 && d.fruitless()
 }
 
 // reaches reports whether one of the names, or of all names where there are

@@ -23,6 +23,7 @@ type demand struct {
 	learned  bool      // it has voted on its name
 	counted  bool      // it has been counted for its server's role
 	window   []*supply // the candidates as of its time
+	asked    int       // endpoints among them that were asked something
 	view     view      // and what could not be seen then
 }
 

@@ -17,7 +17,7 @@ func (l *Linker) judge(d *demand, final bool) {
 	}
 	if !d.held {
 		// What is seen of its window now is forgotten while it is held.
-		d.window = l.candidates(d)
+		l.search(d)
 		d.view = l.look(d)
 	}
 	gateway, known := l.role(d, d.window, final)
@@ -113,7 +113,7 @@ func (l *Linker) alias(d *demand) {
 		d.srv.hosts[s.host] = true
 	}
 	if len(d.srv.hosts) > 0 {
-		d.window = l.candidates(d)
+		l.search(d)
 	}
 }
 
