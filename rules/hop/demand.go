@@ -18,6 +18,7 @@ type demand struct {
 	kind     Kind     // "": none of a case, but it competes for attempts (a health check, a prompts list, ...)
 	from, to instant  // to: never while it has no answer
 	names    []string // servers in scope; none: all
+	ripe     instant  // when it may be judged; never: not looked at yet
 	held     bool
 	judged   bool
 	learned  bool      // it has voted on its name

@@ -183,6 +183,9 @@ func (l *Linker) Close() {
 func (l *Linker) exchange(at decode.Mark, x *mcp.Exchange) {
 	l.recognise(x)
 	if x.Phase == mcp.Asked {
+		if x.Scheme == "https" {
+			l.readable(x.Flow.First)
+		}
 		for i := range x.Creds {
 			l.noAuth = l.noAuth && x.Creds[i].Header != "authorization" && x.Creds[i].Header != "cookie"
 		}
@@ -276,7 +279,7 @@ func (l *Linker) remember(s *supply) {
 // is open can need.
 func (l *Linker) settle() {
 	n := 0
-	for n < len(l.due) && l.due[n].to+instant(l.lim.Lateness) <= l.clock {
+	for n < len(l.due) && l.ripe(l.due[n]) {
 		l.judge(l.due[n], false)
 		n++
 	}
@@ -290,6 +293,25 @@ func (l *Linker) settle() {
 		l.sinceDemands = 0
 		l.prune()
 	}
+}
+
+// keyWait is how long a call waits beside TLS that cannot be read: the keys of
+// a connection may be written, and found, a moment after it.
+const keyWait = instant(2 * time.Second)
+
+// ripe reports whether a call with an answer may be judged.
+func (l *Linker) ripe(d *demand) bool {
+	late := d.to + instant(l.lim.Lateness)
+	if late > l.clock {
+		return false
+	}
+	if d.ripe == never {
+		d.ripe = late
+		if n, _, _ := l.dark(d); n > 0 {
+			d.ripe = d.to + keyWait
+		}
+	}
+	return d.ripe <= l.clock
 }
 
 // retry judges held calls again: what came since may tell.

@@ -2,6 +2,7 @@ package hop
 
 import (
 	"net/netip"
+	"slices"
 
 	"mcp401/decode"
 	"mcp401/decode/stack"
@@ -46,6 +47,17 @@ func (l *Linker) unreadable(k *stack.Connection) {
 	l.opaque = append(l.opaque, o)
 	if len(l.opaque) > l.lim.Attempts {
 		l.opaque = l.opaque[len(l.opaque)/2:]
+	}
+}
+
+// readable takes that a connection can be read after all: its keys came. Keys
+// that come late come soon, so that few places are looked at.
+func (l *Linker) readable(flow int) {
+	for i := len(l.opaque) - 1; i >= 0 && i >= len(l.opaque)-256; i-- {
+		if l.opaque[i].flow == flow {
+			l.opaque = slices.Delete(l.opaque, i, i+1)
+			return
+		}
 	}
 }
 
