@@ -142,6 +142,15 @@ func differs(want, got Judged) error {
 // Search looks for every credential in the bytes of a capture file, and in the
 // streams and bodies that it makes. One that it finds is an error.
 func Search(name string, seen *Secrets) error {
+	for _, part := range seen.batches() {
+		if err := searchFor(name, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func searchFor(name string, seen *Secrets) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
