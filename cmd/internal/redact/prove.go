@@ -18,10 +18,10 @@ import (
 	"mcp401/rules/report"
 )
 
-// A leak is a credential that is still there.
-type leak struct{ where string }
+// A Leak is a credential that is still there.
+type Leak struct{ where string }
 
-func (l *leak) Error() string {
+func (l *Leak) Error() string {
 	return "a credential is still in it, " + l.where + ": no file is left"
 }
 
@@ -162,7 +162,7 @@ func searchFor(name string, seen *Secrets) error {
 	}
 	s.Close()
 	if s.hit != "" {
-		return &leak{"in its bytes"}
+		return &Leak{"in its bytes"}
 	}
 	src, err := capture.Open([]string{name}, nil, capture.Options{})
 	if err != nil {
@@ -200,13 +200,13 @@ func searchFor(name string, seen *Secrets) error {
 // A looker searches what a capture means.
 type looker struct {
 	seen *Secrets
-	hit  *leak
+	hit  *Leak
 }
 
 func (l *looker) found(s *search, where string, n int) {
 	s.Close()
 	if s.hit != "" && l.hit == nil {
-		l.hit = &leak{fmt.Sprintf("%s of frame %d", where, n)}
+		l.hit = &Leak{fmt.Sprintf("%s of frame %d", where, n)}
 	}
 }
 

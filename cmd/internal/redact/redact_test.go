@@ -451,6 +451,40 @@ func TestKeysAreDropped(t *testing.T) {
 			t.Errorf("a key is left")
 		}
 	}
+	if !bytes.Contains(w.Bytes, []byte("10.0.1.1")) && !bytes.Contains(w.Bytes, []byte("gateway")) {
+		t.Skip("the handshake names no host")
+	}
+	if out, _, err = redacted(t, w.Bytes, Options{Hosts: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"10.0.1.1", "gateway"} {
+		if bytes.Contains(out, []byte(name)) {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// The clear part of a TLS handshake names the host; with --hosts it goes, and
+// the ciphertext stays, however it is cut.
+func TestRecords(t *testing.T) {
+	stream := []byte("\x16\x03\x01\x00\x04host\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x05crypt\x16\x03\x03\x00\x00\x16\x03\x03\x00\x04host\x15\x03\x03\x00\x02\x02\x28")
+	want := strings.ReplaceAll(string(stream), "host", "\x00\x00\x00\x00")
+	for cut := range len(stream) {
+		b := slices.Clone(stream)
+		var s side
+		s.records(0, b[:cut])
+		s.records(int64(cut), b[cut:])
+		if string(b) != want {
+			t.Errorf("cut at %d: %q", cut, b)
+		}
+	}
+	var s side
+	s.records(0, slices.Clone(stream[:9]))
+	b := slices.Clone(stream[9:])
+	s.records(10, b)
+	if len(bytes.Trim(b, "\x00")) > 0 {
+		t.Errorf("behind a hole %q is left", b)
+	}
 }
 
 func TestSearch(t *testing.T) {
