@@ -11,6 +11,7 @@
 package hop
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -26,7 +27,7 @@ type Config struct {
 	Gateways  []netip.AddrPort  // named by the user; an unspecified address means any address with that port
 	Upstreams []netip.AddrPort  // likewise
 	Names     map[string]Server // server names of a gateway's configuration file, by name
-	Note      func(decode.Note) // may be nil
+	Note      func(decode.Note) // of a limit that was passed; may be nil
 	Hold      time.Duration     // how long a call may wait for evidence that comes later (names, roles); 0: until the capture ends
 }
 
@@ -61,7 +62,7 @@ type Linker struct {
 
 	sights    sights
 	redirects map[string]*supply // by target
-	opaque    []opaque
+	opaque    map[int]opaque     // by flow
 	models    []*model
 	last      map[endpoint]*supply // the last outcome of each endpoint, whoever caused it
 	sent      map[string]int       // client credentials that may be forwarded: how many calls sent each
@@ -114,9 +115,9 @@ func NewLinker(cfg Config, emit func(*Case)) *Linker {
 		cfg: cfg, lim: cfg.Limits.WithDefaults(), emit: emit,
 		servers: map[netip.AddrPort]*server{}, hosts: map[netip.Addr]*host{},
 		byCall: map[*pair.Call]*demand{}, supplied: map[*pair.Call]*supply{},
-		redirects: map[string]*supply{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
+		redirects: map[string]*supply{}, opaque: map[int]opaque{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
 	}
-	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended}
+	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended, Note: cfg.Note}
 	return l
 }
 
@@ -286,7 +287,8 @@ func (l *Linker) settle() {
 	if n == 0 {
 		return
 	}
-	l.due = append(l.due[:0], l.due[n:]...)
+	clear(l.due[:n])
+	l.due = l.due[n:]
 	l.retry()
 	// Often enough that little is kept, seldom enough that it costs little.
 	if l.sinceDemands += n; l.sinceDemands > 16+(len(l.demands)+len(l.supplies))/8 {
@@ -368,7 +370,7 @@ func (l *Linker) prune() {
 		}
 	}
 	l.holes = after(l.holes, func(h hole) bool { return h.to > from })
-	l.opaque = after(l.opaque, func(o opaque) bool { return o.open || o.to > from })
+	maps.DeleteFunc(l.opaque, func(_ int, o opaque) bool { return !o.open && o.to <= from })
 	l.models = after(l.models, func(m *model) bool { return !m.taken && instantOf(m.x.Asked.Time) > from })
 }
 
@@ -402,4 +404,7 @@ func (l *Linker) boundSupplies() {
 	}
 	l.supplies = append(l.supplies[:0], l.supplies[n:]...)
 	l.bounded = true
+	if l.cfg.Note != nil {
+		l.cfg.Note(decode.Note{Code: "limit/attempts", At: l.now, N: n, Text: "upstream attempts were forgotten while a call was open: no empty list is blamed on one from here on"})
+	}
 }

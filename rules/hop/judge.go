@@ -241,7 +241,7 @@ func (l *Linker) makeCase(d *demand, got []*supply) *Case {
 	c := &Case{
 		Call: d.call, Kind: d.kind, Gateway: d.srv.addr, Profile: d.srv.profile.name, Version: d.srv.version,
 		Servers: display(d.names), SeesUpstream: l.seesUpstream(d), HAR: x.HAR, NoAuth: x.HAR && l.noAuth,
-		GatewayKeys: d.srv.keys, Names: d.srv.known, Bounded: l.bounded,
+		GatewayKeys: d.srv.keys, Names: d.srv.known,
 	}
 	c.Tools, c.Count = answer(d.call)
 	c.Via, c.Target = via(x)
