@@ -106,23 +106,17 @@ func (d *demand) told(s *supply) bool {
 		if _, no := d.srv.names[o.Server].at(s); no && d.srv.names[o.Server] != nil {
 			continue
 		}
-		switch o.Status {
-		case "ok":
+		switch said := FailureOf(*o); {
+		case o.Status == "ok":
 			if !s.Outcome.Failed() {
 				return true
 			}
-		case "auth_required":
-			if s.Outcome == Status401 {
+		case said.Auth():
+			if s.Outcome == said {
 				return true
 			}
-		case "forbidden":
-			if s.Outcome == Status403 {
-				return true
-			}
-		default:
-			if s.Outcome.Failed() && !s.Outcome.Auth() {
-				return true
-			}
+		case s.Outcome.Failed() && !s.Outcome.Auth():
+			return true
 		}
 	}
 	return s.probe || s.token
@@ -440,6 +434,9 @@ func (l *Linker) confidence(d *demand, s *supply, demands []*demand) Confidence 
 		if yes, _ := d.srv.names[n].at(s); yes {
 			return Linked
 		}
+	}
+	if len(s.Calls) == 0 && !l.owned(d, s) {
+		return Likely // any program of the machine may have been refused
 	}
 	if len(d.names) == 0 || len(groups(d.window)) <= 1 {
 		return Linked

@@ -130,7 +130,7 @@ func (l *Linker) learn(d *demand) {
 	d.learned = true
 	was := n.known()
 	if x := d.call.Exchange; x != nil {
-		if u := x.RespHeaders["x-mcp-debug-outbound-url"]; strings.Contains(u, "://") {
+		if u := outbound(x); u != "" {
 			n.url, n.urls = u, nil
 			d.srv.learnt(d.names[0])
 			l.changed = true
