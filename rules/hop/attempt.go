@@ -298,8 +298,16 @@ func (l *Linker) answered(s *supply, c *pair.Call) {
 		s.settle(o, c)
 	}
 	if s.redirected() && c.Exchange.Location != "" {
-		l.redirects[c.Exchange.Location] = s
+		l.redirect(c.Exchange.Location, s)
 	}
+}
+
+// redirect remembers where an attempt was sent on to.
+func (l *Linker) redirect(target string, s *supply) {
+	if len(l.redirects) >= l.lim.Attempts {
+		clear(l.redirects)
+	}
+	l.redirects[target] = s
 }
 
 func loginOr(o Outcome, c *pair.Call) Outcome {

@@ -218,7 +218,7 @@ func (l *Linker) page(x *mcp.Exchange) {
 	}
 	c := &pair.Call{Asked: x, Method: x.Method, Outcome: pair.Refused, Exchange: x, At: x.Ended}
 	if x.Status >= 300 && x.Status < 400 && x.Location != "" {
-		l.redirects[x.Location] = s
+		l.redirect(x.Location, s)
 	}
 	s.Redirect = s.Calls[len(s.Calls)-1]
 	s.Calls = append(s.Calls, c)
@@ -318,7 +318,7 @@ func (l *Linker) ripe(d *demand) bool {
 
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
-	for len(l.held) > l.lim.OpenCalls {
+	for len(l.held) > l.lim.Held {
 		d := l.held[0]
 		l.held = l.held[1:]
 		l.judge(d, true)
