@@ -318,7 +318,7 @@ func (l *Linker) ripe(d *demand) bool {
 
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
-	for len(l.held) > l.lim.Held {
+	for len(l.held) > l.lim.OpenCalls {
 		d := l.held[0]
 		l.held = l.held[1:]
 		l.judge(d, true)
