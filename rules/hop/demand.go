@@ -20,6 +20,7 @@ type demand struct {
 	names    []string // servers in scope; none: all
 	ripe     instant  // when it may be judged; never: not looked at yet
 	held     bool
+	rushed   bool // judged before its time
 	judged   bool
 	learned  bool      // it has voted on its name
 	counted  bool      // it has been counted for its server's role

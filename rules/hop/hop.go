@@ -117,7 +117,12 @@ func NewLinker(cfg Config, emit func(*Case)) *Linker {
 		byCall: map[*pair.Call]*demand{}, supplied: map[*pair.Call]*supply{},
 		redirects: map[string]*supply{}, opaque: map[int]opaque{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
 	}
-	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended, Note: cfg.Note}
+	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended, Note: func(n decode.Note) {
+		l.bounded = true // what was given up may have caused any attempt
+		if cfg.Note != nil {
+			cfg.Note(n)
+		}
+	}}
 	return l
 }
 
@@ -280,7 +285,9 @@ func (l *Linker) remember(s *supply) {
 // is open can need.
 func (l *Linker) settle() {
 	n := 0
-	for n < len(l.due) && l.ripe(l.due[n]) {
+	// More than Limits.Held wait only where the clock stands still, as in a HAR
+	// that was put together of others.
+	for n < len(l.due) && (l.ripe(l.due[n]) || len(l.due)-n > l.lim.Held && l.rush(l.due[n])) {
 		l.judge(l.due[n], false)
 		n++
 	}
@@ -316,11 +323,22 @@ func (l *Linker) ripe(d *demand) bool {
 	return d.ripe <= l.clock
 }
 
+// rush says that a demand is judged before its time, so that others have room:
+// what was not seen by then may have been the right attempt.
+func (l *Linker) rush(d *demand) bool {
+	d.rushed = true
+	if l.cfg.Note != nil && len(l.supplies)+len(d.window) > 0 { // else nothing upstream is seen at all
+		l.cfg.Note(decode.Note{Code: "limit/held", At: l.now, Text: "calls were judged before what may come later, and accuse nobody"})
+	}
+	return true
+}
+
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
-	for len(l.held) > l.lim.OpenCalls {
+	for len(l.held) > l.lim.Held {
 		d := l.held[0]
 		l.held = l.held[1:]
+		l.rush(d)
 		l.judge(d, true)
 	}
 	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.clock-d.to > instant(l.cfg.Hold) }

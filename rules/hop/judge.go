@@ -443,7 +443,7 @@ func (l *Linker) look(d *demand) view {
 // visibility says what the capture cannot show of a case.
 func (l *Linker) visibility(d *demand, c *Case) {
 	c.Opaque, c.Shape, c.DarkName, c.Holes = d.view.dark, d.view.shape, d.view.name, d.view.holes
-	c.Hidden = d.view.lost || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
+	c.Hidden = d.view.lost || d.rushed || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
 }
 
 // Told reports whether the client was told of a failure: by a status, an
