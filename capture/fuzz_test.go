@@ -80,6 +80,7 @@ func FuzzNewNeverPanics(f *testing.F) {
 		}
 	}
 	f.Add([]byte("{\x00\"\x00\x3d\xd8"))
+	f.Add([]byte(`{"log":0 }`))
 	f.Fuzz(func(t *testing.T, b []byte) { keepsOrder(t, b) })
 }
 

@@ -83,10 +83,10 @@ func (h *har) step() {
 		switch name := h.member(); {
 		case name == nil:
 			h.at = atEnd
-		case string(name) == "log" && h.enter('{'):
-			h.at = inLog
 		case string(name) != "log":
 			h.skip()
+		case h.enter('{'):
+			h.at = inLog
 		}
 	case inLog:
 		switch name := h.member(); {

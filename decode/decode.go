@@ -41,7 +41,8 @@ type Flow struct {
 	First          int       // frame of its first packet
 	Start          time.Time // time of its first packet
 	Client, Server netip.AddrPort
-	Mid            bool // the capture began after the connection did
+	Mid            bool   // the capture began after the connection did
+	Print          uint64 // equal where one connection was captured twice, under whatever addresses: a hash of its sequence numbers and first bytes; 0: unknown
 }
 
 // An End says how one direction of a connection, or all of it, ended.

@@ -39,6 +39,7 @@ type Limits struct {
 	Sessions    int           // MCP sessions remembered. 4096
 	Tools       int           // tool names kept of one list. 4096
 	Messages    int           // JSON-RPC messages kept of one exchange. 256
+	Held        int           // calls judged only when later ones tell more (whose server is where, who is the gateway). 2048: 8 MB
 	OpenCalls   int           // calls awaiting their answer over all sessions. 16384
 	Attempts    int           // upstream attempts remembered while a call is open. 16384
 	Window      time.Duration // a call without an answer is judged after so long. 10 min
@@ -93,6 +94,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Sessions, 4096)
 	def(&l.Tools, 4096)
 	def(&l.Messages, 256)
+	def(&l.Held, 2048)
 	def(&l.OpenCalls, 16384)
 	def(&l.Attempts, 16384)
 	dur(&l.Window, 10*time.Minute)

@@ -260,7 +260,7 @@ func address(a netip.AddrPort) string {
 func OutcomeFailed(c *hop.Case) *mcp.Outcome {
 	for _, auth := range []bool{true, false} {
 		for i := range c.Outcomes {
-			if o := &c.Outcomes[i]; o.Status != "ok" && o.Status != "" && FailureOf(*o).Auth() == auth {
+			if o := &c.Outcomes[i]; o.Status != "ok" && o.Status != "" && hop.FailureOf(*o).Auth() == auth {
 				return o
 			}
 		}
@@ -268,31 +268,11 @@ func OutcomeFailed(c *hop.Case) *mcp.Outcome {
 	return nil
 }
 
-// FailureOf says in the words of an attempt how a server failed by the
-// gateway's own word.
-func FailureOf(o mcp.Outcome) hop.Outcome {
-	switch {
-	case o.Status == "auth_required" || o.HTTP == 401:
-		return hop.Status401
-	case o.Status == "forbidden" || o.HTTP == 403:
-		return hop.Status403
-	case o.Status == "timeout":
-		return hop.Timeout
-	case o.Status == "unreachable":
-		return hop.Refused
-	case o.HTTP >= 500:
-		return hop.Server5xx
-	case o.HTTP >= 400:
-		return hop.Client4xx
-	}
-	return hop.BadAnswer
-}
-
 // Tell adds to a finding what the gateway itself says of a server.
 func (f *Finding) Tell(c *hop.Case, o *mcp.Outcome) {
 	f.Servers = append(f.Servers, o.Server)
 	f.Confidence = hop.Proved
-	out := FailureOf(*o)
+	out := hop.FailureOf(*o)
 	if !out.Auth() {
 		f.Failure = out
 	}
@@ -313,14 +293,14 @@ func Sure(c *hop.Case, a *hop.Attempt) bool {
 	return a.Confidence == hop.Linked || c.Holes == 0 && !Has(c, hop.Unseen)
 }
 
-// Swallowed is the rule of swallowed-401 and swallowed-403: an empty list, and
-// an attempt for it, or the gateway's own word, that ended in that status.
-func Swallowed(c *hop.Case, status hop.Outcome) (Finding, bool) {
+// Swallowed is the rule of swallowed-401, swallowed-403 and swallowed-failure:
+// an empty list, and an attempt for it, or the gateway's own word, that ended so.
+func Swallowed(c *hop.Case, so func(hop.Outcome) bool) (Finding, bool) {
 	if c.Kind != hop.List || !Empty(c) || !Certain(c) {
 		return Finding{}, false
 	}
 	failed := Failed(c)
-	if len(failed) > 0 && failed[0].Outcome == status && Sure(c, failed[0]) {
+	if len(failed) > 0 && so(failed[0].Outcome) && Sure(c, failed[0]) {
 		a := failed[0]
 		f := New(c, Name(a)+" "+Words(a)+" and the client got 200 with no tools")
 		if c.Confidence != hop.Proved {
@@ -330,7 +310,7 @@ func Swallowed(c *hop.Case, status hop.Outcome) (Finding, bool) {
 		return f, true
 	}
 	o := OutcomeFailed(c)
-	if o == nil || FailureOf(*o) != status {
+	if o == nil || !so(hop.FailureOf(*o)) {
 		return Finding{}, false
 	}
 	f := New(c, "the gateway says of "+o.Server+": "+o.Status+", and the client got 200 with no tools")

@@ -92,7 +92,7 @@ func TestFailureOf(t *testing.T) {
 		hop.Status401: {Status: "auth_required"}, hop.Status403: {Status: "forbidden"}, hop.Timeout: {Status: "timeout"},
 		hop.Refused: {Status: "unreachable"}, hop.Server5xx: {Status: "upstream_error", HTTP: 502}, hop.Client4xx: {Status: "upstream_error", HTTP: 404}, hop.BadAnswer: {Status: "internal"},
 	} {
-		if got := rules.FailureOf(o); got != want {
+		if got := hop.FailureOf(o); got != want {
 			t.Errorf("%+v: %s, want %s", o, got, want)
 		}
 	}

@@ -90,6 +90,9 @@ func (p *parser) learn(x *exchange, m *message, text string) {
 // answers returns the id that an answer in that exchange has. On a stream that
 // nobody asked anything on (HTTP+SSE) it is the last one between the two hosts.
 func (p *parser) answers(x *exchange) (string, error) {
+	if x == nil {
+		return "", fmt.Errorf("nothing was asked on this connection")
+	}
 	if x.id != "" {
 		return x.id, nil
 	}

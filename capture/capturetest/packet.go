@@ -47,7 +47,7 @@ func (p *packer) side(c *conn) *ends {
 		n := uint32(len(p.conns))
 		e = &ends{addr: [2]netip.AddrPort{p.ends[c.client], p.ends[c.server]}, seq: [2]uint32{0x1000_0000 + n<<16, 0x7000_0000 + n<<16}}
 		if p.wrap.SeqWrap {
-			e.seq = [2]uint32{0xffff_ff80, 0xffff_ff00}
+			e.seq = [2]uint32{0xffff_ff80 - n, 0xffff_ff00 - n}
 		}
 		p.conns[c] = e
 	}

@@ -91,6 +91,7 @@ type side struct {
 	kept    []item // held
 	size    int    // held: bytes kept, with their overhead
 	release bool   // held: go on
+	over    bool   // held: its end is among kept, nothing comes after it
 	after   state  // held: as what
 }
 
@@ -199,7 +200,7 @@ func spare(b []byte) []byte {
 // changed.
 func (c *Conn) Data(d decode.Dir, at decode.Mark, p []byte) {
 	s := &c.sides[d]
-	if s.ended {
+	if s.ended || s.over {
 		return
 	}
 	if rest := c.run(s, at, p); len(rest) > 0 {
@@ -211,7 +212,7 @@ func (c *Conn) Data(d decode.Dir, at decode.Mark, p []byte) {
 // Gap says that n bytes were never captured; n < 0: nobody knows how many.
 func (c *Conn) Gap(d decode.Dir, at decode.Mark, n int) {
 	s := &c.sides[d]
-	if s.ended || n == 0 {
+	if s.ended || s.over || n == 0 {
 		return
 	}
 	if s.state == held {
@@ -226,10 +227,11 @@ func (c *Conn) Gap(d decode.Dir, at decode.Mark, n int) {
 func (c *Conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 	if why == decode.Fin {
 		s := &c.sides[d]
-		if s.ended {
+		if s.ended || s.over {
 			return
 		}
 		if s.state == held {
+			s.over = true
 			c.keep(s, item{at: at, end: why})
 		} else {
 			c.end(s, at, why)

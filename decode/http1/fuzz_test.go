@@ -196,6 +196,8 @@ func FuzzNeverPanics(f *testing.F) {
 		}
 		f.Add(wire[0], wire[1], ops, s.Flow.Mid)
 	}
+	// Bytes behind an end that waits.
+	f.Add([]byte("0"), []byte("HTTP/1.0000000000000000000000000000000000000000000000000000\n\r\n"), []byte("10%010"), false)
 	f.Fuzz(func(t *testing.T, request, response, ops []byte, mid bool) {
 		s := &decodetest.Script{Flow: decode.Flow{First: 1, Mid: mid}, Options: map[string]string{"head": "300", "tunnel": "http1", "pipelined": "3"}}
 		log := new(decodetest.Log)

@@ -213,8 +213,9 @@ func readLLM(p []byte) LLMTools {
 	return t
 }
 
-// entry reads one element of "tools". An MCP server elsewhere is one that the
-// model's provider asks: for the gateway it is a tool like any other.
+// entry reads one element of "tools". An MCP server elsewhere, or a connector,
+// is one that the model's provider asks: for the gateway it is a tool like any
+// other.
 func (t *LLMTools) entry(tool gjson.Result) {
 	switch typ := tool.Get("type").String(); {
 	case typ == "mcp_toolset":
@@ -223,7 +224,7 @@ func (t *LLMTools) entry(tool gjson.Result) {
 		t.Count++
 	default:
 		at := tool.Get("server_url").String()
-		if at != "" && !strings.HasPrefix(at, litellmURL) {
+		if at != "" && !strings.HasPrefix(at, litellmURL) || at == "" && tool.Get("connector_id").Exists() {
 			t.Count++
 			return
 		}

@@ -41,6 +41,7 @@ type Decoder struct {
 	emit func(Event)
 	late func(Event) // emit, with the marks as they are
 	now  decode.Mark
+	step time.Duration // by how much the capture's clock was set back
 
 	inet  *inet.Decoder
 	tcp   *tcp.Table
@@ -87,7 +88,7 @@ func New(cfg Config, emit func(Event)) *Decoder {
 
 // Record decodes one record. Nothing of it is kept.
 func (d *Decoder) Record(r capture.Record) {
-	at := decode.Mark{Frame: r.Num, Time: r.Time}
+	at := decode.Mark{Frame: r.Num, Time: d.forward(&r)}
 	if !at.Time.IsZero() {
 		d.now = at
 	}
@@ -106,6 +107,28 @@ func (d *Decoder) Record(r capture.Record) {
 			d.entry(at, r.Entry)
 		}
 	}
+}
+
+// stepBack is how far the clock must go back to have been set: frames stand
+// less behind others that were captured before them.
+const stepBack = time.Second
+
+// forward is the time of a record on a clock that nobody sets back: what came
+// before stays before, and what took a moment a moment. A clock that is set
+// forward cannot be told from silence.
+func (d *Decoder) forward(r *capture.Record) time.Time {
+	if r.Packet == nil || r.Time.IsZero() {
+		return r.Time
+	}
+	at := r.Time.Add(d.step)
+	if back := d.now.Time.Sub(at); back > stepBack && !d.now.Time.IsZero() {
+		d.step += back
+		at = d.now.Time
+		if d.cfg.Shard == 0 {
+			d.note(decode.Note{Code: "capture/clock-step", At: decode.Mark{Frame: r.Num, Time: at}, N: int(back.Milliseconds()), Text: "the clock went back: times from here on are given as if it had not"})
+		}
+	}
+	return at
 }
 
 // initial says once for each server name that QUIC was seen.
@@ -176,6 +199,7 @@ func mix(a [16]byte, port uint16) uint64 {
 
 // Tick says what time it is when no record does: the wire is quiet.
 func (d *Decoder) Tick(now time.Time) {
+	now = now.Add(d.step)
 	if now.After(d.now.Time) {
 		d.now.Time = now
 	}

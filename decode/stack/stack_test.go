@@ -365,3 +365,32 @@ func TestDamagedPacketsOnlyMakeNotes(t *testing.T) {
 		}
 	}
 }
+
+// A clock that is set back is taken to go on, and that is said once.
+func TestClockStep(t *testing.T) {
+	records := capturetest.MustParse(swallowed).Records()
+	at := len(records) / 2
+	for _, back := range []time.Duration{900 * time.Millisecond, 3 * time.Second, time.Hour} {
+		steps, last, bad := 0, time.Time{}, 0
+		d := stack.New(stack.Config{}, func(e stack.Event) {
+			if e.Note != nil && e.Note.Code == "capture/clock-step" {
+				steps++
+			}
+			if e.At.Time.Before(last) {
+				bad++
+			}
+			last = e.At.Time
+		})
+		for i, r := range records {
+			if i >= at {
+				r.Time = r.Time.Add(-back)
+			}
+			d.Record(r)
+			d.Tick(r.Time)
+		}
+		d.Close()
+		if want := back > time.Second; (steps == 1) != want || steps > 1 || want && bad > 0 {
+			t.Errorf("back by %s: %d steps are said, %d events go back", back, steps, bad)
+		}
+	}
+}

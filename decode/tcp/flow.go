@@ -455,8 +455,28 @@ func (t *Table) unmade(f *flow, side int, s *inet.Segment) {
 	}
 }
 
-// tell opens a flow.
-func (t *Table) tell(f *flow) {
+// printed is how many of the first bytes are part of Flow.Print: fewer than the
+// first segment of any request has, as captures of one connection may join
+// segments differently.
+const printed = 48
+
+// print hashes (FNV-1a) what is the same of a connection wherever it was
+// captured: its sequence numbers, which address translation leaves alone, and
+// its first bytes.
+func (f *flow) print(p []byte) uint64 {
+	c, s := f.half[f.client].isn, f.half[f.client^1].isn
+	if c == 0 && s == 0 {
+		return 0
+	}
+	h := (14695981039346656037 ^ uint64(c)<<32 ^ uint64(s)) * 1099511628211
+	for _, b := range p[:min(len(p), printed)] {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
+}
+
+// tell opens a flow. p is its first bytes.
+func (t *Table) tell(f *flow, p []byte) {
 	if f.opened {
 		return
 	}
@@ -466,7 +486,7 @@ func (t *Table) tell(f *flow) {
 		t.stats.Mid++
 	}
 	f.conn = t.open(decode.Flow{
-		First: f.first, Start: f.start, Mid: f.mid,
+		First: f.first, Start: f.start, Mid: f.mid, Print: f.print(p),
 		Client: f.key.endpoint(int(f.client)), Server: f.key.endpoint(int(f.client ^ 1)),
 	})
 	if f.list != busy {
@@ -482,7 +502,7 @@ func (t *Table) tell(f *flow) {
 
 // deliver hands on bytes, and the hole behind them that the snap length cut.
 func (t *Table) deliver(f *flow, side int, at decode.Mark, p []byte, missing int) {
-	t.tell(f)
+	t.tell(f, p)
 	x := &f.half[side]
 	if x.is(lostFin) {
 		x.bits &^= lostFin
@@ -500,7 +520,7 @@ func (t *Table) deliver(f *flow, side int, at decode.Mark, p []byte, missing int
 
 // hole tells bytes that were never seen.
 func (t *Table) hole(f *flow, side int, at decode.Mark, n int) {
-	t.tell(f)
+	t.tell(f, nil)
 	t.stats.Gaps++
 	t.stats.GapBytes += int64(n)
 	f.half[side].bits |= carried
@@ -513,7 +533,7 @@ func (t *Table) hole(f *flow, side int, at decode.Mark, n int) {
 func (t *Table) shut(f *flow, side int, at decode.Mark) {
 	x := &f.half[side]
 	if !f.mid {
-		t.tell(f)
+		t.tell(f, nil)
 	}
 	x.next, x.bits = x.fin+1, x.bits&^soft|ended
 	if f.conn != nil {
@@ -538,7 +558,7 @@ func (t *Table) finish(f *flow, why decode.End, at decode.Mark) {
 		return
 	}
 	if !f.mid {
-		t.tell(f)
+		t.tell(f, nil)
 	}
 	if !f.opened {
 		t.stats.Silent++

@@ -139,3 +139,20 @@ func TestSameHoweverWrapped(t *testing.T) {
 		})
 	}
 }
+
+// The client's side in clear text and the servers' under TLS, which is how it
+// mostly is. With the keys after everything nothing may be said too early.
+func TestUpstreamsUnderTLS(t *testing.T) {
+	c := capturetest.MustParse(hidden)
+	want := verdicts(c.Records())
+	for _, w := range protocols {
+		w.Hop = capturetest.Up
+		up := c.Wrap(w)
+		records := byTime(c.Wrap(capturetest.Wrap{Hop: capturetest.Down}).Records, up.Records)
+		for _, i := range []int{0, len(records) / 2, len(records)} {
+			if d := cmp.Diff(want, verdicts(withKeys(records, up.Keys, i))); d != "" && len(up.Keys) > 0 {
+				t.Errorf("%x, keys before record %d of %d (-plain +wrapped):\n%s", w.TLS, i, len(records), d)
+			}
+		}
+	}
+}

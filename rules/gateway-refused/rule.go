@@ -48,6 +48,9 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	default:
 		text += strconv.Itoa(status)
 	}
+	if rules.Has(c, hop.Unseen) || c.Opaque > 0 || c.Holes > 0 || c.Hidden {
+		text += "; an upstream may have said so first: its side is not whole in the capture"
+	}
 	return rules.New(c, text), true
 }
 

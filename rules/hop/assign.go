@@ -9,9 +9,9 @@ import (
 	"mcp401/rules/pair"
 )
 
-// candidates returns the attempts that lie in a demand's window and that no
-// other demand has, oldest first.
-func (l *Linker) candidates(d *demand) []*supply {
+// search finds a demand's candidates: the attempts that lie in its window and
+// that no other demand has, oldest first.
+func (l *Linker) search(d *demand) {
 	var c []*supply
 	for i := len(l.supplies) - 1; i >= 0; i-- {
 		s := l.supplies[i]
@@ -22,10 +22,15 @@ func (l *Linker) candidates(d *demand) []*supply {
 			c = append(c, s)
 		}
 	}
-	for i, j := 0, len(c)-1; i < j; i, j = i+1, j-1 {
-		c[i], c[j] = c[j], c[i]
+	slices.Reverse(c)
+	asked := map[endpoint]bool{}
+	for _, s := range c {
+		if len(s.Calls) > 0 {
+			asked[s.end] = true
+		}
 	}
-	return slices.DeleteFunc(c, func(s *supply) bool { return len(s.Calls) == 0 && !l.plausible(d, s, c) })
+	d.asked = len(asked)
+	d.window = slices.DeleteFunc(c, func(s *supply) bool { return len(s.Calls) == 0 && !l.plausible(d, s) })
 }
 
 // The weights of fit. Any fit is worth more than none; a credential settles
@@ -42,7 +47,7 @@ const (
 
 // fit says how well an attempt fits a demand; false: it cannot be of it.
 func (l *Linker) fit(d *demand, s *supply) (int, bool) {
-	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.srv.fromHost(s.host, s.har) || len(s.Calls) == 0 && !l.plausible(d, s, d.window) {
+	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.srv.fromHost(s.host, s.har) || len(s.Calls) == 0 && !l.plausible(d, s) {
 		return 0, false
 	}
 	w := wFit
@@ -101,23 +106,17 @@ func (d *demand) told(s *supply) bool {
 		if _, no := d.srv.names[o.Server].at(s); no && d.srv.names[o.Server] != nil {
 			continue
 		}
-		switch o.Status {
-		case "ok":
+		switch said := FailureOf(*o); {
+		case o.Status == "ok":
 			if !s.Outcome.Failed() {
 				return true
 			}
-		case "auth_required":
-			if s.Outcome == Status401 {
+		case said.Auth():
+			if s.Outcome == said {
 				return true
 			}
-		case "forbidden":
-			if s.Outcome == Status403 {
-				return true
-			}
-		default:
-			if s.Outcome.Failed() && !s.Outcome.Auth() {
-				return true
-			}
+		case s.Outcome.Failed() && !s.Outcome.Auth():
+			return true
 		}
 	}
 	return s.probe || s.token
@@ -197,7 +196,8 @@ func answer(c *pair.Call) ([]string, int) {
 	return nil, -1
 }
 
-// A group is the candidates at one endpoint.
+// A group is the candidates at one endpoint. A connection that shows no path
+// is of the first group at its address.
 type group struct {
 	end endpoint
 	s   []*supply
@@ -205,40 +205,46 @@ type group struct {
 
 func groups(window []*supply) []group {
 	var gs []group
-next:
-	for _, s := range window {
-		for i := range gs {
-			if same(gs[i].end, s.end) {
-				gs[i].s = append(gs[i].s, s)
-				continue next
+	at := map[endpoint]int{}
+	put := func(s *supply) {
+		i, ok := at[s.end]
+		if !ok {
+			i = len(gs)
+			gs = append(gs, group{end: s.end})
+			at[s.end] = i
+			if bare := (endpoint{addr: s.end.addr}); s.end != bare {
+				if _, ok := at[bare]; !ok {
+					at[bare] = i
+				}
 			}
 		}
-		gs = append(gs, group{s.end, []*supply{s}})
+		gs[i].s = append(gs[i].s, s)
+	}
+	for _, s := range window {
+		if s.end.path != "" {
+			put(s)
+		}
+	}
+	for _, s := range window {
+		if s.end.path == "" {
+			put(s)
+		}
 	}
 	return gs
-}
-
-// competitors bounds the assignment: beyond it the nearest are taken.
-const competitors = 64
-
-// A row of the assignment is a demand that wants one attempt: anywhere, when
-// one server is in its scope, else at one endpoint.
-type row struct {
-	d   *demand
-	end *endpoint
-}
-
-func (r row) takes(s *supply) bool {
-	if r.end == nil {
-		return !s.token
-	}
-	return same(*r.end, s.end)
 }
 
 // same reports whether two endpoints may be one: a connection shows no path.
 func same(a, b endpoint) bool {
 	return a.addr == b.addr && (a.path == b.path || a.path == "" || b.path == "")
 }
+
+// competitors bounds the demands that one assignment is solved over, examined
+// those that are looked at to find them: the attempts of one call are sought
+// for as long as for any other, however many calls are open.
+const (
+	competitors = 64
+	examined    = 1024
+)
 
 // assign finds the attempts of a demand among its candidates, by the best
 // assignment over all demands that compete for them.
@@ -256,20 +262,10 @@ func (l *Linker) assign(d *demand, window []*supply) []*supply {
 	for _, e := range demands {
 		rows = append(rows, l.rows(e, all)...)
 	}
-	w := make([][]int, len(rows))
-	for i, r := range rows {
-		w[i] = make([]int, len(all))
-		for j, s := range all {
-			// A refused probe decides a call that was refused, and no other.
-			if v, ok := l.fit(r.d, s); ok && (!s.probe || r.d.call.Outcome == pair.Refused) && r.takes(s) {
-				w[i][j] = v
-			}
-		}
-	}
 	owner := make(map[*supply]*demand, len(all))
-	for i, j := range hungarian(w) {
-		if j >= 0 {
-			owner[all[j]] = rows[i].d
+	for i, s := range solve(rows) {
+		if s != nil {
+			owner[s] = rows[i].d
 		}
 	}
 	var got []*supply
@@ -290,19 +286,49 @@ func (l *Linker) assign(d *demand, window []*supply) []*supply {
 	return got
 }
 
+// A row of the assignment is a demand that wants one attempt of these:
+// anywhere, when one server is in its scope, else at one endpoint.
+type row struct {
+	d  *demand
+	of []choice
+}
+
+// A choice is an attempt that a row may be given, and what that is worth.
+type choice struct {
+	s     *supply
+	worth int
+}
+
 // rows returns what a demand wants of the attempts.
 func (l *Linker) rows(d *demand, all []*supply) []row {
-	var rows []row
+	worth := map[*supply]int{}
 	one := len(d.names) == 1
-	if one {
-		rows = append(rows, row{d, nil})
-	}
-	for _, g := range groups(l.fitting(d, all)) {
-		if one && !g.s[0].token {
+	var mine, tokens []*supply
+	for _, s := range all {
+		// A refused probe decides a call that was refused, and no other.
+		if v, ok := l.fit(d, s); !ok || s.probe && d.call.Outcome != pair.Refused {
 			continue
+		} else if worth[s] = v; one && s.token {
+			tokens = append(tokens, s)
+		} else {
+			mine = append(mine, s)
 		}
-		end := g.end
-		rows = append(rows, row{d, &end})
+	}
+	var rows []row
+	want := func(ss []*supply) {
+		r := row{d: d}
+		for _, s := range ss {
+			r.of = append(r.of, choice{s, worth[s]})
+		}
+		rows = append(rows, r)
+	}
+	apart := mine
+	if one {
+		want(mine)
+		apart = tokens
+	}
+	for _, g := range groups(apart) {
+		want(g.s)
 	}
 	return rows
 }
@@ -323,13 +349,15 @@ func (l *Linker) competing(demands []*demand, attempts []*supply) []*demand {
 	for _, s := range attempts {
 		first, last = min(first, s.from), max(last, s.from)
 	}
+	looked := 0
 	for _, e := range l.demands {
-		if len(demands) >= competitors || e.from > last+slack {
+		if len(demands) >= competitors || looked >= examined || e.from > last+slack {
 			break
 		}
 		if e.judged || e.to != never && e.to < first || slices.Contains(demands, e) {
 			continue
 		}
+		looked++
 		for _, s := range attempts {
 			if _, ok := l.fit(e, s); ok {
 				demands = append(demands, e)
@@ -407,94 +435,11 @@ func (l *Linker) confidence(d *demand, s *supply, demands []*demand) Confidence 
 			return Linked
 		}
 	}
+	if len(s.Calls) == 0 && !l.owned(d, s) {
+		return Likely // any program of the machine may have been refused
+	}
 	if len(d.names) == 0 || len(groups(d.window)) <= 1 {
 		return Linked
 	}
 	return Likely
-}
-
-// hungarian solves the assignment problem: it returns for each row the column
-// that it is given, or -1, so that the sum of the weights is largest. A weight
-// of 0 means that the two cannot go together. Kuhn and Munkres with
-// potentials, O(n²m).
-func hungarian(w [][]int) []int {
-	n := len(w)
-	m := 0
-	if n > 0 {
-		m = len(w[0])
-	}
-	if len(w) == 1 {
-		best := -1
-		for j, v := range w[0] {
-			if v > 0 && (best < 0 || v > w[0][best]) {
-				best = j
-			}
-		}
-		return []int{best}
-	}
-	cols := m + n // a row may be given a column of its own, which is worth nothing
-	const inf = int(1) << 60
-	u, v := make([]int, n+1), make([]int, cols+1)
-	row := make([]int, cols+1) // of the column, from 1; 0: none
-	way := make([]int, cols+1)
-	cost := func(i, j int) int {
-		if j <= m && w[i-1][j-1] > 0 {
-			return -w[i-1][j-1]
-		}
-		if j == m+i {
-			return 0
-		}
-		return inf / 4
-	}
-	for i := 1; i <= n; i++ {
-		row[0] = i
-		j0 := 0
-		minv := make([]int, cols+1)
-		used := make([]bool, cols+1)
-		for j := range minv {
-			minv[j] = inf
-		}
-		for {
-			used[j0] = true
-			i0, delta, j1 := row[j0], inf, 0
-			for j := 1; j <= cols; j++ {
-				if used[j] {
-					continue
-				}
-				if c := cost(i0, j) - u[i0] - v[j]; c < minv[j] {
-					minv[j], way[j] = c, j0
-				}
-				if minv[j] < delta {
-					delta, j1 = minv[j], j
-				}
-			}
-			for j := 0; j <= cols; j++ {
-				if used[j] {
-					u[row[j]] += delta
-					v[j] -= delta
-				} else {
-					minv[j] -= delta
-				}
-			}
-			j0 = j1
-			if row[j0] == 0 {
-				break
-			}
-		}
-		for j0 != 0 {
-			j1 := way[j0]
-			row[j0] = row[j1]
-			j0 = j1
-		}
-	}
-	to := make([]int, n)
-	for i := range to {
-		to[i] = -1
-	}
-	for j := 1; j <= m; j++ {
-		if i := row[j]; i > 0 && w[i-1][j-1] > 0 {
-			to[i-1] = j - 1
-		}
-	}
-	return to
 }

@@ -2,6 +2,7 @@ package hop
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,10 @@ type supply struct {
 // sessionGap parts two uses of one session: a gateway that keeps an upstream
 // session open asks for each list on it anew.
 const sessionGap = instant(2 * time.Second)
+
+// looseKept is how many of the oldest attempts without a session at one
+// endpoint are looked at, so that many open ones do not cost more for each.
+const looseKept = 256
 
 // redirectGap is how long after a redirect its target is asked at the latest.
 const redirectGap = instant(2 * time.Second)
@@ -141,7 +146,14 @@ func (t *sessions) loosely(c *pair.Call, end endpoint) *supply {
 		return s
 	}
 	cred := authorization(x)
-	for _, s := range t.loose[end] {
+	q := t.loose[end]
+	for len(q) > 0 && q[0].open == 0 && instantOf(x.Asked.Time)-q[0].latest() >= sessionGap {
+		q = q[1:] // nothing joins it any more
+	}
+	if t.loose[end] != nil {
+		t.loose[end] = q
+	}
+	for _, s := range q[:min(len(q), looseKept)] {
 		if fits(s) && (s.Cred == nil) == (cred == nil) && (cred == nil || cred.Hash == s.Cred.Hash) {
 			return s
 		}
@@ -239,11 +251,10 @@ func (t *sessions) forget(s *supply) {
 		}
 	}
 	q := t.loose[s.end]
-	for i := range q {
-		if q[i] == s {
-			q = append(q[:i:i], q[i+1:]...)
-			break
-		}
+	if i := slices.Index(q, s); i == 0 {
+		q = q[1:]
+	} else if i > 0 {
+		q = slices.Delete(q, i, i+1)
 	}
 	if len(q) == 0 {
 		delete(t.loose, s.end)
@@ -287,8 +298,16 @@ func (l *Linker) answered(s *supply, c *pair.Call) {
 		s.settle(o, c)
 	}
 	if s.redirected() && c.Exchange.Location != "" {
-		l.redirects[c.Exchange.Location] = s
+		l.redirect(c.Exchange.Location, s)
 	}
+}
+
+// redirect remembers where an attempt was sent on to.
+func (l *Linker) redirect(target string, s *supply) {
+	if len(l.redirects) >= l.lim.Attempts {
+		clear(l.redirects)
+	}
+	l.redirects[target] = s
 }
 
 func loginOr(o Outcome, c *pair.Call) Outcome {

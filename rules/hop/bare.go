@@ -13,23 +13,24 @@ import (
 // it comes from an address that is the gateway's alone, or goes where a server
 // is known to be, or one of the servers in scope was not asked otherwise, or
 // it is all there is to explain that the client got nothing.
-func (l *Linker) plausible(d *demand, s *supply, window []*supply) bool {
+func (l *Linker) plausible(d *demand, s *supply) bool {
+	if l.owned(d, s) {
+		return true
+	}
+	if len(d.names) > 1 {
+		return d.asked > 0 && d.asked < len(d.names) // one of those in scope was asked otherwise
+	}
+	return d.asked == 0 && d.fruitless()
+}
+
+// owned reports whether a bare connection shows itself as the gateway's: by the
+// address it comes from, or by where it goes.
+func (l *Linker) owned(d *demand, s *supply) bool {
 	if s.host == d.srv.addr.Addr() && !s.host.IsLoopback() || d.srv.hosts[s.host] {
 		return true
 	}
-	if u := l.servers[s.end.addr]; u != nil && u.upstream > 0 || d.srv.reaches(s, d.names) {
-		return true
-	}
-	asked := 0
-	for _, g := range groups(window) {
-		if len(g.s[0].Calls) > 0 {
-			asked++
-		}
-	}
-	if len(d.names) > 1 {
-		return asked > 0 && asked < len(d.names) // one of those in scope was asked otherwise
-	}
-	return asked == 0 && d.fruitless()
+	u := l.servers[s.end.addr]
+	return u != nil && u.upstream > 0 || d.srv.reaches(s, d.names)
 }
 
 // reaches reports whether one of the names, or of all names where there are
@@ -65,7 +66,7 @@ func (d *demand) fruitless() bool {
 	case c.Answer != nil && (c.Answer.Kind == mcp.Error || c.Answer.IsError):
 		return true
 	case c.Exchange != nil && c.Exchange.REST != nil && c.Exchange.REST.Error != "":
-		return c.Exchange.REST.Error == "server_error" || c.Exchange.REST.Error == "partial_failure"
+		return UpstreamFault(c.Exchange.REST)
 	case c.Exchange != nil && c.Exchange.REST != nil && c.Exchange.REST.IsError:
 		return true
 	}

@@ -97,7 +97,6 @@ type Case struct {
 	Count        int           // how many; -1: the answer was no list
 	Attempts     []*Attempt    // in order of time
 	Outcomes     []mcp.Outcome // the gateway's own word on each server
-	Missing      []string      // servers known to have tools whose tools did not come and that have no attempt here
 	Model        *mcp.Exchange // LLM: the request the gateway sent to the model
 	Confidence   Confidence
 	SeesUpstream bool            // the capture shows this gateway's upstream side in clear
@@ -110,8 +109,6 @@ type Case struct {
 	Via          string          // the page or tool that asked, where it shows: AdminPage, Inspector
 	Target       string          // Inspector: the URL that it meant, redacted; it is asked by the Inspector's own proxy
 	NoAuth       bool            // HAR: credentials were removed from the file, absence proves nothing
-	Shared       map[string]bool // hashes of credentials that upstream attempts of several clients carried
 	GatewayKeys  map[string]bool // hashes of the gateway's own keys, as clients sent them
 	Names        []string        // server names known to this gateway
-	Bounded      bool            // more attempts were seen than kept
 }

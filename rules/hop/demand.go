@@ -18,11 +18,14 @@ type demand struct {
 	kind     Kind     // "": none of a case, but it competes for attempts (a health check, a prompts list, ...)
 	from, to instant  // to: never while it has no answer
 	names    []string // servers in scope; none: all
+	ripe     instant  // when it may be judged; never: not looked at yet
 	held     bool
+	rushed   bool // judged before its time
 	judged   bool
 	learned  bool      // it has voted on its name
 	counted  bool      // it has been counted for its server's role
 	window   []*supply // the candidates as of its time
+	asked    int       // endpoints among them that were asked something
 	view     view      // and what could not be seen then
 }
 

@@ -11,6 +11,7 @@
 package hop
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -26,6 +27,7 @@ type Config struct {
 	Gateways  []netip.AddrPort  // named by the user; an unspecified address means any address with that port
 	Upstreams []netip.AddrPort  // likewise
 	Names     map[string]Server // server names of a gateway's configuration file, by name
+	Note      func(decode.Note) // of a limit that was passed; may be nil
 	Hold      time.Duration     // how long a call may wait for evidence that comes later (names, roles); 0: until the capture ends
 }
 
@@ -58,8 +60,9 @@ type Linker struct {
 	supplied map[*pair.Call]*supply
 	sess     sessions
 
+	sights    sights
 	redirects map[string]*supply // by target
-	opaque    []opaque
+	opaque    map[int]opaque     // by flow
 	models    []*model
 	last      map[endpoint]*supply // the last outcome of each endpoint, whoever caused it
 	sent      map[string]int       // client credentials that may be forwarded: how many calls sent each
@@ -112,9 +115,14 @@ func NewLinker(cfg Config, emit func(*Case)) *Linker {
 		cfg: cfg, lim: cfg.Limits.WithDefaults(), emit: emit,
 		servers: map[netip.AddrPort]*server{}, hosts: map[netip.Addr]*host{},
 		byCall: map[*pair.Call]*demand{}, supplied: map[*pair.Call]*supply{},
-		redirects: map[string]*supply{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
+		redirects: map[string]*supply{}, opaque: map[int]opaque{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
 	}
-	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended}
+	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended, Note: func(n decode.Note) {
+		l.bounded = true // what was given up may have caused any attempt
+		if cfg.Note != nil {
+			cfg.Note(n)
+		}
+	}}
 	return l
 }
 
@@ -124,6 +132,7 @@ func (l *Linker) Event(e stack.Event) {
 		l.now, l.clock = e.At, t
 	}
 	switch {
+	case l.again(&e):
 	case e.Exchange != nil:
 		l.exchange(e.At, e.Exchange)
 	case e.Connection != nil:
@@ -136,7 +145,10 @@ func (l *Linker) Event(e stack.Event) {
 // the last event: nothing that is not seen in between proves anything.
 func (l *Linker) Loss(at decode.Mark) {
 	from, to := l.clock, instantOf(at.Time)
-	if from == never || from > to {
+	switch {
+	case from > to+instant(time.Second): // the clock was set back, and that of the events was not
+		to = from
+	case from == never || from > to:
 		from = to
 	}
 	l.lossAt = append(l.lossAt, span{from, to})
@@ -177,6 +189,9 @@ func (l *Linker) Close() {
 func (l *Linker) exchange(at decode.Mark, x *mcp.Exchange) {
 	l.recognise(x)
 	if x.Phase == mcp.Asked {
+		if x.Scheme == "https" {
+			l.readable(x.Flow.First)
+		}
 		for i := range x.Creds {
 			l.noAuth = l.noAuth && x.Creds[i].Header != "authorization" && x.Creds[i].Header != "cookie"
 		}
@@ -208,7 +223,7 @@ func (l *Linker) page(x *mcp.Exchange) {
 	}
 	c := &pair.Call{Asked: x, Method: x.Method, Outcome: pair.Refused, Exchange: x, At: x.Ended}
 	if x.Status >= 300 && x.Status < 400 && x.Location != "" {
-		l.redirects[x.Location] = s
+		l.redirect(x.Location, s)
 	}
 	s.Redirect = s.Calls[len(s.Calls)-1]
 	s.Calls = append(s.Calls, c)
@@ -270,14 +285,17 @@ func (l *Linker) remember(s *supply) {
 // is open can need.
 func (l *Linker) settle() {
 	n := 0
-	for n < len(l.due) && l.due[n].to+instant(l.lim.Lateness) <= l.clock {
+	// More than Limits.Held wait only where the clock stands still, as in a HAR
+	// that was put together of others.
+	for n < len(l.due) && (l.ripe(l.due[n]) || len(l.due)-n > l.lim.Held && l.rush(l.due[n])) {
 		l.judge(l.due[n], false)
 		n++
 	}
 	if n == 0 && !l.overdue() {
 		return
 	}
-	l.due = append(l.due[:0], l.due[n:]...)
+	clear(l.due[:n])
+	l.due = l.due[n:]
 	l.retry()
 	// Often enough that little is kept, seldom enough that it costs little.
 	if l.sinceDemands += n; l.sinceDemands > 16+(len(l.demands)+len(l.supplies))/8 {
@@ -296,11 +314,44 @@ func (l *Linker) overdue() bool {
 	return len(l.held) > 0 && l.cfg.Hold > 0 && l.clock-l.held[0].to > instant(l.cfg.Hold)
 }
 
+// keyWait is how long a call waits beside TLS that cannot be read: the keys of
+// a connection may be written, and found, a moment after it.
+const keyWait = instant(2 * time.Second)
+
+// ripe reports whether a call with an answer may be judged.
+func (l *Linker) ripe(d *demand) bool {
+	late := d.to + instant(l.lim.Lateness)
+	if late > l.clock {
+		return false
+	}
+	if d.ripe == never {
+		d.ripe = late
+		if n, _, _ := l.dark(d); n > 0 {
+			d.ripe = d.to + keyWait
+			if l.cfg.Hold > 0 {
+				d.ripe = max(late, d.to+min(keyWait, instant(l.cfg.Hold)))
+			}
+		}
+	}
+	return d.ripe <= l.clock
+}
+
+// rush says that a demand is judged before its time, so that others have room:
+// what was not seen by then may have been the right attempt.
+func (l *Linker) rush(d *demand) bool {
+	d.rushed = true
+	if l.cfg.Note != nil && len(l.supplies)+len(d.window) > 0 { // else nothing upstream is seen at all
+		l.cfg.Note(decode.Note{Code: "limit/held", At: l.now, Text: "calls were judged before what may come later, and accuse nobody"})
+	}
+	return true
+}
+
 // retry judges held calls again: what came since may tell.
 func (l *Linker) retry() {
-	for len(l.held) > l.lim.OpenCalls {
+	for len(l.held) > l.lim.Held {
 		d := l.held[0]
 		l.held = l.held[1:]
+		l.rush(d)
 		l.judge(d, true)
 	}
 	late := func(d *demand) bool { return l.cfg.Hold > 0 && l.clock-d.to > instant(l.cfg.Hold) }
@@ -350,7 +401,7 @@ func (l *Linker) prune() {
 		}
 	}
 	l.holes = after(l.holes, func(h hole) bool { return h.to > from })
-	l.opaque = after(l.opaque, func(o opaque) bool { return o.open || o.to > from })
+	maps.DeleteFunc(l.opaque, func(_ int, o opaque) bool { return !o.open && o.to <= from })
 	l.models = after(l.models, func(m *model) bool { return !m.taken && instantOf(m.x.Asked.Time) > from })
 }
 
@@ -384,4 +435,7 @@ func (l *Linker) boundSupplies() {
 	}
 	l.supplies = append(l.supplies[:0], l.supplies[n:]...)
 	l.bounded = true
+	if l.cfg.Note != nil {
+		l.cfg.Note(decode.Note{Code: "limit/attempts", At: l.now, N: n, Text: "upstream attempts were forgotten while a call was open: no empty list is blamed on one from here on"})
+	}
 }

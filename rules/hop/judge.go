@@ -17,7 +17,7 @@ func (l *Linker) judge(d *demand, final bool) {
 	}
 	if !d.held {
 		// What is seen of its window now is forgotten while it is held.
-		d.window = l.candidates(d)
+		l.search(d)
 		d.view = l.look(d)
 	}
 	gateway, known := l.role(d, d.window, final)
@@ -113,7 +113,7 @@ func (l *Linker) alias(d *demand) {
 		d.srv.hosts[s.host] = true
 	}
 	if len(d.srv.hosts) > 0 {
-		d.window = l.candidates(d)
+		l.search(d)
 	}
 }
 
@@ -130,7 +130,7 @@ func (l *Linker) learn(d *demand) {
 	d.learned = true
 	was := n.known()
 	if x := d.call.Exchange; x != nil {
-		if u := x.RespHeaders["x-mcp-debug-outbound-url"]; strings.Contains(u, "://") {
+		if u := outbound(x); u != "" {
 			n.url, n.urls = u, nil
 			d.srv.learnt(d.names[0])
 			l.changed = true
@@ -241,7 +241,7 @@ func (l *Linker) makeCase(d *demand, got []*supply) *Case {
 	c := &Case{
 		Call: d.call, Kind: d.kind, Gateway: d.srv.addr, Profile: d.srv.profile.name, Version: d.srv.version,
 		Servers: display(d.names), SeesUpstream: l.seesUpstream(d), HAR: x.HAR, NoAuth: x.HAR && l.noAuth,
-		GatewayKeys: d.srv.keys, Names: d.srv.known, Bounded: l.bounded,
+		GatewayKeys: d.srv.keys, Names: d.srv.known,
 	}
 	c.Tools, c.Count = answer(d.call)
 	c.Via, c.Target = via(x)
@@ -443,7 +443,7 @@ func (l *Linker) look(d *demand) view {
 // visibility says what the capture cannot show of a case.
 func (l *Linker) visibility(d *demand, c *Case) {
 	c.Opaque, c.Shape, c.DarkName, c.Holes = d.view.dark, d.view.shape, d.view.name, d.view.holes
-	c.Hidden = d.view.lost || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
+	c.Hidden = d.view.lost || d.rushed || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
 }
 
 // Told reports whether the client was told of a failure: by a status, an

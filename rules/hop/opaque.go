@@ -1,6 +1,7 @@
 package hop
 
 import (
+	"maps"
 	"net/netip"
 
 	"mcp401/decode"
@@ -9,7 +10,6 @@ import (
 
 // An opaque connection cannot be read: TLS without keys, or holes only.
 type opaque struct {
-	flow     int
 	server   netip.AddrPort
 	host     netip.Addr
 	from, to instant
@@ -24,7 +24,7 @@ type opaque struct {
 // and again with all that it shows when it is over.
 func (l *Linker) unreadable(k *stack.Connection) {
 	f := &k.Flow
-	o := opaque{flow: f.First, server: f.Server, host: f.Client.Addr(), from: instantOf(f.Start), to: instantOf(k.Ended.Time), open: k.How == 0}
+	o := opaque{server: f.Server, host: f.Client.Addr(), from: instantOf(f.Start), to: instantOf(k.Ended.Time), open: k.How == 0}
 	if k.TLS != nil {
 		o.tls, o.name = true, k.TLS.ServerName
 		last := decode.ToClient
@@ -37,17 +37,17 @@ func (l *Linker) unreadable(k *stack.Connection) {
 			}
 		}
 	}
-	for i := len(l.opaque) - 1; i >= 0; i-- {
-		if l.opaque[i].flow == o.flow {
-			l.opaque[i] = o
-			return
+	if len(l.opaque) >= l.lim.Attempts {
+		maps.DeleteFunc(l.opaque, func(_ int, o opaque) bool { return !o.open })
+		if len(l.opaque) > l.lim.Attempts/2 {
+			clear(l.opaque) // a search at each new one would cost its square
 		}
 	}
-	l.opaque = append(l.opaque, o)
-	if len(l.opaque) > l.lim.Attempts {
-		l.opaque = l.opaque[len(l.opaque)/2:]
-	}
+	l.opaque[f.First] = o
 }
+
+// readable takes that a connection can be read after all: its keys came.
+func (l *Linker) readable(flow int) { delete(l.opaque, flow) }
 
 // A Shape is what the sizes of a conversation that cannot be read agree with.
 // It is a hint for the reader and never a reason to accuse.

@@ -89,6 +89,39 @@ func litellmGateway(x *mcp.Exchange) (string, bool) {
 	return "", false
 }
 
+// FailureOf says in the words of an attempt how a server failed by the
+// gateway's own word.
+func FailureOf(o mcp.Outcome) Outcome {
+	switch {
+	case o.Status == "auth_required" || o.HTTP == 401:
+		return Status401
+	case o.Status == "forbidden" || o.HTTP == 403:
+		return Status403
+	case o.Status == "timeout":
+		return Timeout
+	case o.Status == "unreachable":
+		return Refused
+	case o.HTTP >= 500:
+		return Server5xx
+	case o.HTTP >= 400:
+		return Client4xx
+	}
+	return BadAnswer
+}
+
+// UpstreamFault reports whether a REST answer says that an upstream failed.
+func UpstreamFault(r *mcp.REST) bool {
+	return r.Error == "server_error" || r.Error == "partial_failure"
+}
+
+// outbound is the URL that a gateway says it asked; "" where it says none.
+func outbound(x *mcp.Exchange) string {
+	if u := x.RespHeaders["x-mcp-debug-outbound-url"]; strings.Contains(u, "://") {
+		return u
+	}
+	return ""
+}
+
 // credential returns the first credential in that header field.
 func credential(x *mcp.Exchange, header string) *mcp.Credential {
 	for i := range x.Creds {

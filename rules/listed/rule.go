@@ -20,5 +20,8 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	if c.Kind != hop.List {
 		return rules.Finding{}, false
 	}
+	if c.Count == 0 && c.Call.Answer != nil && c.Call.Answer.Next {
+		return rules.Fine(c, "an empty page of a list that goes on"), true
+	}
 	return rules.Fine(c, strconv.Itoa(max(c.Count, 0))+" tools"), true
 }

@@ -42,6 +42,8 @@ type Call struct {
 	Answer   *mcp.Message  // Answered over JSON-RPC
 	At       decode.Mark   // of the answer, or of the end
 	Session  string        // keyed hash of the session, of the request or else of the response that made it
+
+	parked bool // its answer may come on another connection
 }
 
 // Status is the HTTP status that the call got, 0 while there is none.

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"mcp401/decode"
@@ -23,6 +24,7 @@ type Pairer struct {
 	calls   int
 	order   []*exchange // in order of their requests, for eviction; may hold closed ones
 	parked  []*Call     // all of waiting, oldest first; may hold answered ones
+	live    int         // how many of them wait
 }
 
 // An exchange is one HTTP exchange whose calls are not all decided.
@@ -271,9 +273,11 @@ func (p *Pairer) park(c *Call) {
 	for _, ch := range c.channels() {
 		p.waiting[ch] = append(p.waiting[ch], c)
 	}
+	c.parked = true
+	p.live++
 	p.parked = append(p.parked, c)
-	for len(p.parked) > 0 && p.parked[0].Outcome != Open {
-		p.parked = p.parked[1:]
+	if len(p.parked) > 2*p.live+64 {
+		p.parked = slices.DeleteFunc(p.parked, func(c *Call) bool { return c.Outcome != Open })
 	}
 }
 
@@ -286,13 +290,15 @@ func (c *Call) channels() []channel {
 }
 
 func (p *Pairer) unpark(c *Call) {
+	if !c.parked {
+		return
+	}
+	c.parked = false
+	p.live--
 	for _, ch := range c.channels() {
 		w := p.waiting[ch]
-		for i := range w {
-			if w[i] == c {
-				w = append(w[:i:i], w[i+1:]...)
-				break
-			}
+		if i := slices.Index(w, c); i >= 0 {
+			w = slices.Delete(w, i, i+1)
 		}
 		if len(w) == 0 {
 			delete(p.waiting, ch)

@@ -31,10 +31,10 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	case rules.OutcomeFailed(c) != nil:
 		o := rules.OutcomeFailed(c)
 		f := rules.New(c, o.Server+" failed ("+o.Status+") and the client was told")
-		f.Servers, f.Failure = []string{o.Server}, rules.FailureOf(*o)
+		f.Servers, f.Failure = []string{o.Server}, hop.FailureOf(*o)
 		return f, true
 	}
-	if x := c.Call.Exchange; x != nil && x.REST != nil && (x.REST.Error == "server_error" || x.REST.Error == "partial_failure") {
+	if x := c.Call.Exchange; x != nil && x.REST != nil && hop.UpstreamFault(x.REST) {
 		return rules.New(c, "an upstream failed and the client was told"), true
 	}
 	return rules.Finding{}, false

@@ -17,5 +17,5 @@ var Rule = rules.Rule{ID: "swallowed-401", Title: "An upstream said 401 and the 
 // match takes an empty list that hides a 401: one that was seen upstream in a
 // window without holes, or one that the gateway itself tells of.
 func match(c *hop.Case) (rules.Finding, bool) {
-	return rules.Swallowed(c, hop.Status401)
+	return rules.Swallowed(c, func(o hop.Outcome) bool { return o == hop.Status401 })
 }

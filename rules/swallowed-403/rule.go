@@ -17,5 +17,5 @@ var Rule = rules.Rule{ID: "swallowed-403", Title: "An upstream said 403 and the 
 // match takes an empty list that hides a 403: one that was seen upstream in a
 // window without holes, or one that the gateway itself tells of.
 func match(c *hop.Case) (rules.Finding, bool) {
-	return rules.Swallowed(c, hop.Status403)
+	return rules.Swallowed(c, func(o hop.Outcome) bool { return o == hop.Status403 })
 }

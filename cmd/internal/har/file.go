@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,37 +56,56 @@ func File(j Job) (Result, error) {
 	return res, cmp.Or(os.Chmod(tmp, mode), os.Rename(tmp, j.Out))
 }
 
+// write writes the HAR to f and searches it. Where a secret is found that also
+// stands as a name, a second try masks that as well.
 func (j *Job) write(f *os.File, dir string) (Result, error) {
+	var deny []string
+	for try := 0; ; try++ {
+		seen := redact.NewSecrets()
+		frames, err := j.entries(f, dir, seen, deny)
+		if err != nil {
+			return Result{}, err
+		}
+		res := Result{Entries: len(frames), Secrets: seen.Len()}
+		err = redact.Search(f.Name(), seen)
+		var leak *redact.Leak
+		if errors.As(err, &leak) && try == 0 && j.Again {
+			deny = seen.List()
+			continue
+		}
+		if err != nil {
+			return res, fmt.Errorf("%s: %w", j.Out, err)
+		}
+		if !j.Again {
+			return res, nil
+		}
+		return res, j.compare(f.Name(), frames, &res)
+	}
+}
+
+// entries writes the HAR to f and returns the frame of each entry.
+func (j *Job) entries(f *os.File, dir string, seen *redact.Secrets, deny []string) ([]int, error) {
 	spill, err := spill(dir)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	defer spill.Close()
 	src, err := j.Open()
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	opt := Options{Version: j.Version}
-	seen := redact.NewSecrets()
 	if !j.Secrets {
 		key := make([]byte, 32)
 		rand.Read(key)
-		opt.Mask = redact.NewMasker(redact.Config{Key: key, Hosts: j.Hosts}, seen).Entry
+		opt.Mask = redact.NewMasker(redact.Config{Key: key, Hosts: j.Hosts, Deny: deny}, seen).Entry
 	}
-	frames, err := Write(src, f, spill, opt)
-	if err != nil {
-		return Result{}, err
+	_, err = f.Seek(0, io.SeekStart)
+	if err = cmp.Or(err, f.Truncate(0)); err != nil {
+		src.Close()
+		return nil, err
 	}
-	res := Result{Entries: len(frames), Secrets: seen.Len()}
-	if !j.Secrets {
-		if err := redact.Search(f.Name(), seen); err != nil {
-			return res, fmt.Errorf("%s: %w", j.Out, err)
-		}
-	}
-	if !j.Again {
-		return res, nil
-	}
-	return res, j.compare(f.Name(), frames, &res)
+	return Write(src, f, spill, opt)
 }
 
 // compare counts the calls of which the HAR says what the capture says.

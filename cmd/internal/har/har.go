@@ -424,7 +424,7 @@ func (x *exchange) response(o *object) {
 	o.pairs("headers", s.header)
 	o.open("content", "{")
 	size := len(s.body)
-	if s.gone {
+	if s.gone && x.hasAnswer {
 		size = max(s.size, 1) // not recorded, which is not the same as empty
 	}
 	o.num("size", size)

@@ -41,7 +41,7 @@ func newJudge(cfg Config, out func(report.Object) error) *judge {
 		return j
 	}
 	link := cfg.Hop
-	link.Limits = cfg.Limits
+	link.Limits, link.Note = cfg.Limits, j.note
 	j.linker = hop.NewLinker(link, j.hopCase)
 	return j
 }

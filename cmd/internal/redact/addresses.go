@@ -22,16 +22,29 @@ func newAddresses(m *Masker) *addresses {
 	r := rand.New(rand.NewChaCha8(seed))
 	a := &addresses{}
 	for _, c := range [][2]int{{0, 1}, {1, 10}, {10, 100}, {100, 256}} {
-		for i, k := range r.Perm(c[1] - c[0]) {
+		for i, k := range cycle(r, c[1]-c[0]) {
 			a.octet[c[0]+i] = byte(c[0] + k)
 		}
 	}
 	for _, c := range [][2]int{{0, 1}, {1, 1 << 4}, {1 << 4, 1 << 8}, {1 << 8, 1 << 12}, {1 << 12, 1 << 16}} {
-		for i, k := range r.Perm(c[1] - c[0]) {
+		for i, k := range cycle(r, c[1]-c[0]) {
 			a.group[c[0]+i] = uint16(c[0] + k)
 		}
 	}
 	return a
+}
+
+// cycle is a permutation that leaves nothing in its place (Sattolo).
+func cycle(r *rand.Rand, n int) []int {
+	p := make([]int, n)
+	for i := range p {
+		p[i] = i
+	}
+	for i := n - 1; i > 0; i-- {
+		j := r.IntN(i)
+		p[i], p[j] = p[j], p[i]
+	}
+	return p
 }
 
 // of returns the stand-in of an address.

@@ -47,6 +47,55 @@ type side struct {
 
 	msg     *message
 	chunked bool
+
+	record record // TLS, where host names are hidden
+}
+
+// A record is where in a TLS record a stream is.
+type record struct {
+	next int64 // position of the first byte not seen
+	head int   // bytes of the header that were seen
+	kind byte
+	left int // bytes of its content to come
+	lost bool
+}
+
+// records blanks the handshakes in a stream of TLS records: their clear part
+// names the host, and before TLS 1.3 holds certificates. Behind a hole nothing
+// stays.
+func (s *side) records(pos int64, b []byte) {
+	r := &s.record
+	r.lost = r.lost || pos != r.next
+	r.next = pos + int64(len(b))
+	if r.lost {
+		clear(b)
+		return
+	}
+	for len(b) > 0 {
+		if r.head == 5 {
+			n := min(r.left, len(b))
+			if r.kind == 22 {
+				clear(b[:n])
+			}
+			b, r.left = b[n:], r.left-n
+			if r.left == 0 {
+				r.head = 0
+			}
+			continue
+		}
+		switch r.head {
+		case 0:
+			r.kind = b[0]
+		case 3:
+			r.left = int(b[0]) << 8
+		case 4:
+			r.left |= int(b[0])
+		}
+		b = b[1:]
+		if r.head++; r.head == 5 && r.left == 0 {
+			r.head = 0
+		}
+	}
 }
 
 // A place says where bytes of a stream were captured.
@@ -252,6 +301,10 @@ func (c *conn) give(d decode.Dir, at decode.Mark, b []byte) {
 	pos := s.pos - int64(len(b))
 	switch {
 	case c.tls:
+		if c.p.m.cfg.Hosts {
+			b = bytes.Clone(b)
+			s.records(pos, b)
+		}
 		c.write(s, pos, b)
 		s.release(s.pos)
 		return

@@ -91,7 +91,7 @@ func attempts(in, out string, f *os.File, opt Options) (Result, error) {
 			return res, err
 		}
 		err = prove(in, f.Name(), seen, &res)
-		var e *leak
+		var e *Leak
 		if errors.As(err, &e) && try == 0 {
 			deny = seen.List()
 			continue

@@ -15,9 +15,9 @@ import (
 
 // A Config says what is masked beyond the secrets, and how.
 type Config struct {
-	Key   []byte // of the stand-ins: equal texts get equal ones under one key
-	Hosts bool   // host names and addresses get stand-ins too
-	Deny  []string
+	Key   []byte   // of the stand-ins: equal texts get equal ones under one key
+	Hosts bool     // host names and addresses get stand-ins too
+	Deny  []string // texts whose words stay nowhere, not even as names
 }
 
 // The bounds of what a Masker remembers.

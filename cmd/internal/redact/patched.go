@@ -45,6 +45,9 @@ func (w *patched) patch(at int64, b []byte) {
 		}
 		at, b = at+n, b[n:]
 	}
+	if len(b) == 0 {
+		return
+	}
 	copy(w.buf[at-w.base:], b)
 }
 

@@ -18,10 +18,10 @@ import (
 	"mcp401/rules/report"
 )
 
-// A leak is a credential that is still there.
-type leak struct{ where string }
+// A Leak is a credential that is still there.
+type Leak struct{ where string }
 
-func (l *leak) Error() string {
+func (l *Leak) Error() string {
 	return "a credential is still in it, " + l.where + ": no file is left"
 }
 
@@ -142,6 +142,15 @@ func differs(want, got Judged) error {
 // Search looks for every credential in the bytes of a capture file, and in the
 // streams and bodies that it makes. One that it finds is an error.
 func Search(name string, seen *Secrets) error {
+	for _, part := range seen.batches() {
+		if err := searchFor(name, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func searchFor(name string, seen *Secrets) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -153,7 +162,7 @@ func Search(name string, seen *Secrets) error {
 	}
 	s.Close()
 	if s.hit != "" {
-		return &leak{"in its bytes"}
+		return &Leak{"in its bytes"}
 	}
 	src, err := capture.Open([]string{name}, nil, capture.Options{})
 	if err != nil {
@@ -191,13 +200,13 @@ func Search(name string, seen *Secrets) error {
 // A looker searches what a capture means.
 type looker struct {
 	seen *Secrets
-	hit  *leak
+	hit  *Leak
 }
 
 func (l *looker) found(s *search, where string, n int) {
 	s.Close()
 	if s.hit != "" && l.hit == nil {
-		l.hit = &leak{fmt.Sprintf("%s of frame %d", where, n)}
+		l.hit = &Leak{fmt.Sprintf("%s of frame %d", where, n)}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -451,6 +452,40 @@ func TestKeysAreDropped(t *testing.T) {
 			t.Errorf("a key is left")
 		}
 	}
+	if !bytes.Contains(w.Bytes, []byte("10.0.1.1")) && !bytes.Contains(w.Bytes, []byte("gateway")) {
+		t.Skip("the handshake names no host")
+	}
+	if out, _, err = redacted(t, w.Bytes, Options{Hosts: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"10.0.1.1", "gateway"} {
+		if bytes.Contains(out, []byte(name)) {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// The clear part of a TLS handshake names the host; with --hosts it goes, and
+// the ciphertext stays, however it is cut.
+func TestRecords(t *testing.T) {
+	stream := []byte("\x16\x03\x01\x00\x04host\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x05crypt\x16\x03\x03\x00\x00\x16\x03\x03\x00\x04host\x15\x03\x03\x00\x02\x02\x28")
+	want := strings.ReplaceAll(string(stream), "host", "\x00\x00\x00\x00")
+	for cut := range len(stream) {
+		b := slices.Clone(stream)
+		var s side
+		s.records(0, b[:cut])
+		s.records(int64(cut), b[cut:])
+		if string(b) != want {
+			t.Errorf("cut at %d: %q", cut, b)
+		}
+	}
+	var s side
+	s.records(0, slices.Clone(stream[:9]))
+	b := slices.Clone(stream[9:])
+	s.records(10, b)
+	if len(bytes.Trim(b, "\x00")) > 0 {
+		t.Errorf("behind a hole %q is left", b)
+	}
 }
 
 func TestSearch(t *testing.T) {
@@ -515,4 +550,130 @@ func FuzzMaskKeepsStructure(f *testing.F) {
 			t.Errorf("JSON %q became %q", b, c)
 		}
 	})
+}
+
+// secretive is a conversation whose tokens are told from all else.
+const secretive = `
+down> POST /passthru/mcp => swallowed-401
+  Authorization: Bearer tok-alice-00001
+  rpc tools/list 7
+down< 200 sse
+  ...
+passthru> POST /mcp
+  Authorization: Bearer tok-alice-00001
+  rpc tools/list 1
+passthru< 401 json
+  {"error":"invalid_token","note":"tok-alice-00001"}
+passthru. close
+~ 250ms
+! drops 3
+down<< result tools 0
+up> POST /mcp
+  Authorization: Bearer tok-alice-00001
+  {"jsonrpc":"2.0","id":1,"method":"x","params":{"a":"tok-alice-00001"}}
+up< 200 json
+  fill 400
+  ...
+! gap 100
+up<< tok-alice-00001
+up> GET /sse
+  Accept: text/event-stream
+up< 200 sse
+  data: tok-alice-00001
+
+  ...
+! gap 20
+up<< data: tok-alice-00001
+
+`
+
+// However a conversation was captured, either its verdicts stay or there is no
+// file; and no token is left, nor with hosts an address.
+func TestHoweverCaptured(t *testing.T) {
+	conv := capturetest.MustParse(secretive)
+	var wraps []capturetest.Wrap
+	for l := capturetest.Ethernet; l <= capturetest.Raw; l++ {
+		wraps = append(wraps, capturetest.Wrap{Link: l, Format: capturetest.Pcapng}, capturetest.Wrap{Link: l, IPv6: true, MSS: 33})
+	}
+	for tunnel := range capturetest.Tunnel(12) {
+		wraps = append(wraps, capturetest.Wrap{Tunnel: tunnel})
+	}
+	for seed := range uint64(8) {
+		wraps = append(wraps, capturetest.Wrap{MSS: 40, Drop: 0.1, DropSeed: seed + 1}, capturetest.Wrap{MSS: 60, Reorder: seed + 1, Mix: true})
+	}
+	wraps = append(wraps, capturetest.Wrap{Fragment: 64}, capturetest.Wrap{Snaplen: 90}, capturetest.Wrap{Compress: capturetest.Gzip},
+		capturetest.Wrap{BigEndian: true, Loopback: true}, capturetest.Wrap{HTTP2: true}, capturetest.Wrap{MidStream: true, MSS: 25})
+	done, refused := 0, 0
+	for _, w := range wraps {
+		for _, hosts := range []bool{false, true} {
+			out, _, err := redacted(t, conv.Wrap(w).Bytes, Options{Hosts: hosts})
+			var e *Error
+			switch {
+			case err == nil:
+				done++
+			case errors.As(err, &e):
+				refused++
+			default:
+				t.Errorf("%+v: %v", w, err)
+			}
+			if holds(out, "tok-alice-00001") {
+				t.Errorf("%+v: the token is left", w)
+			}
+			if hosts && w.Link != capturetest.QinQ && (bytes.Contains(out, []byte{10, 0, 1, 1}) || bytes.Contains(out, []byte("10.0.1.1"))) {
+				t.Errorf("%+v: an address is left", w)
+			}
+		}
+	}
+	t.Logf("%d written, %d refused", done, refused)
+	if done < 2*refused {
+		t.Errorf("%d written, %d refused", done, refused)
+	}
+}
+
+// What comes long after the packet is still written into it.
+func TestPatched(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := newPatched(f)
+	var want []byte
+	for i := range 40 {
+		b := bytes.Repeat([]byte{byte(i)}, 300_000)
+		if at := w.append(b); at != int64(len(want)) {
+			t.Fatalf("at %d, want %d", at, len(want))
+		}
+		want = append(want, b...)
+		for _, at := range []int{0, len(want) / 2, int(w.base) - 2, len(want) - 4} {
+			if at >= 0 {
+				w.patch(int64(at), []byte{0xfe, 0xff, byte(i), 0xfd})
+				copy(want[at:], []byte{0xfe, 0xff, byte(i), 0xfd})
+			}
+		}
+	}
+	if err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(f.Name()); !bytes.Equal(got, want) {
+		t.Error("the file differs")
+	}
+}
+
+// An escape stays an escape, of the same length and of a text of as many
+// characters.
+func TestEscapes(t *testing.T) {
+	m := NewMasker(Config{Key: []byte("k")}, nil)
+	for _, text := range []string{`["a\u0041b"]`, `["\ud834\udd1e"]`, `["\ud834x"]`, `["\u00e9t\u00e9"]`, `["a\/b\n\t\r\b\f\"\\c"]`, `["\u20ac"]`} {
+		b := []byte(text)
+		m.json(b)
+		var was, now []string
+		if json.Unmarshal([]byte(text), &was) != nil || json.Unmarshal(b, &now) != nil {
+			t.Errorf("%s became %s", text, b)
+			continue
+		}
+		if len(b) != len(text) || len([]rune(was[0])) != len([]rune(now[0])) || strings.ContainsAny(was[0], "aAé€") && was[0] == now[0] {
+			t.Errorf("%s became %s", text, b)
+		}
+	}
 }

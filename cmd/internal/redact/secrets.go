@@ -13,9 +13,10 @@ import (
 // told from ordinary words.
 const (
 	shortest    = 6
-	mostSecrets = 1 << 14
-	longest     = 64 // bytes of a needle that are compared: its end
-	stem        = 6  // bytes that are hashed
+	mostSecrets = 1 << 18 // all, of which so many are searched for at once:
+	batch       = 1 << 15 // each takes a KB
+	longest     = 64      // bytes of a needle that are compared: its end
+	stem        = 6       // bytes that are hashed
 )
 
 // Secrets are the credentials that were seen, to be searched for in what is
@@ -59,6 +60,19 @@ func (s *Secrets) List() []string {
 		list = append(list, v)
 	}
 	slices.Sort(list)
+	return list
+}
+
+// batches parts the secrets into sets that can be searched for at once.
+func (s *Secrets) batches() []*Secrets {
+	var list []*Secrets
+	for part := range slices.Chunk(s.List(), batch) {
+		b := NewSecrets()
+		for _, v := range part {
+			b.all[v] = true
+		}
+		list = append(list, b)
+	}
 	return list
 }
 

@@ -46,7 +46,7 @@ err net failed blocked name resolved host insecure response refused reset aborte
 common ssl protocol unsafe timed internet disconnected address quic http2 orb corp block ns_binding_aborted
 description metadata transform policy security
 har webinspector playwright charles fiddler
-control network deny frame ancestors
+mismatch ended answer whole capture control network deny frame ancestors
 value_error validation loc msg ctx greater than equal instance constraint does match pattern expected found
 `)
 
