@@ -149,3 +149,68 @@ func TestQuietWire(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A call whose upstream side is not seen waits for evidence that may come
+// later; on a quiet wire not for ever.
+func TestHeldCallOnAQuietWire(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	late := time.Duration(-1)
+	cfg := Config{Hop: hop.Config{Hold: 700 * time.Millisecond}, Live: &Live{
+		Case: func(c *hop.Case, f rules.Finding) {
+			late = time.Since(c.Call.At.Time)
+			cancel()
+		},
+	}}
+	w := newWire("down> POST /passthru/mcp\n  rpc tools/list 7\ndown< 200 sse\n  result tools 0\n")
+	if _, err := Run(ctx, w, cfg, func(report.Object) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if late < 0 || late > time.Second {
+		t.Errorf("told %v after the answer", late)
+	}
+}
+
+// Keys are asked for while the wire is quiet.
+func TestKeysOnAQuietWire(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	asked := 0
+	cfg := Config{Live: &Live{Keys: func() []byte {
+		if asked++; asked == 3 {
+			cancel()
+			return []byte("no key log line\n")
+		}
+		return nil
+	}}}
+	notes := ""
+	_, err := Run(ctx, newWire(swallowed), cfg, func(o report.Object) error {
+		if o.Note != nil {
+			notes += o.Note.Code + " "
+		}
+		return nil
+	})
+	if err != nil || !strings.Contains(notes, "tls/bad-key-log") {
+		t.Errorf("%v, notes %s", err, notes)
+	}
+}
+
+// A run ends when what it was to accompany does, and not before that.
+func TestUntil(t *testing.T) {
+	start, over := time.Now(), false
+	cfg := Config{Live: &Live{Until: func() {
+		time.Sleep(300 * time.Millisecond)
+		over = true
+	}}}
+	summary, err := Run(context.Background(), newWire(swallowed), cfg, func(report.Object) error { return nil })
+	if err != nil || !over || summary.ByVerdict["swallowed-401"] != 1 {
+		t.Errorf("%v, over: %v, %+v", err, over, summary)
+	}
+	if took := time.Since(start); took < 600*time.Millisecond || took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	over = false
+	if _, err := Run(context.Background(), &tape{}, cfg, func(report.Object) error { return nil }); err != nil || !over {
+		t.Errorf("a source that ends early: %v, over: %v", err, over)
+	}
+}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcp401/capture"
+	"mcp401/rules/report"
+	"mcp401/samples"
+)
+
+// wired runs the program with a wire that carries the tour, and returns what
+// was asked of it.
+func wired(t *testing.T, args ...string) (asked wire, status int, stdout string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, wire: func(w wire) (capture.Source, error) {
+		asked = w
+		return capture.Open([]string{"-"}, bytes.NewReader(samples.Tour), capture.Options{})
+	}}
+	root := a.root()
+	root.SetArgs(args)
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if errs.Len() > 0 {
+		t.Errorf("said: %s", &errs)
+	}
+	return asked, a.status, out.String()
+}
+
+func TestWire(t *testing.T) {
+	asked, status, out := wired(t, "live", "-i", "eth0", "-i", "lo", "tcp", "port", "4000")
+	if got := strings.Join(asked.interfaces, " "); got != "eth0 lo" || asked.filter != "tcp port 4000" {
+		t.Errorf("asked for %q, %q", got, asked.filter)
+	}
+	if status != statusFound || strings.Count(out, "\n{\"finding\":") != 25 {
+		t.Errorf("status %d, %s", status, out)
+	}
+	asked, status, out = wired(t, "run", "--", "true")
+	if got := strings.Join(asked.interfaces, " "); got != "lo" || status != statusFound || !strings.Contains(out, "swallowed-401 ") {
+		t.Errorf("asked for %q, status %d, %s", got, status, out)
+	}
+	if _, err := noWire(wire{}); err == nil {
+		t.Error("a wire out of nothing")
+	}
+}
+
+// Key logs are read as they appear, grow, and are replaced.
+func TestKeylogs(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "keys")
+	k := newKeylogs([]string{name})
+	look := func(want string) {
+		t.Helper()
+		if got := string(k.more()); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	write := func(to, text string) {
+		t.Helper()
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look("")
+	if len(k.missing()) != 1 {
+		t.Error("it is not missing")
+	}
+	write(name, "one\ntw")
+	look("one\n")
+	write(name, "one\ntwo\n")
+	look("two\n")
+	look("")
+	write(name+".new", "another\nthat is longer\n") // rotated
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+	look("another\nthat is longer\n")
+	if len(k.missing()) != 0 {
+		t.Error("it is missing")
+	}
+}
+
+// The board stands below the lines, and is taken away while one is printed.
+func TestScreenView(t *testing.T) {
+	var out bytes.Buffer
+	v := &screenView{w: &out, width: 80}
+	v.draw()
+	fault := errors.New("gone")
+	write := (&teller{view: v}).around(func(o report.Object) error {
+		io.WriteString(&out, "LINE\n")
+		return fault
+	})
+	if err := write(report.Object{Finding: &report.Finding{}}); err != fault {
+		t.Error(err)
+	}
+	board := strings.Join(v.board.Lines(80), "\r\n") + "\r\n"
+	if want := board + "\x1b[2A\r\x1b[JLINE\n" + board; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
