@@ -44,7 +44,6 @@ type Limits struct {
 	Attempts    int           // upstream attempts remembered while a call is open. 16384
 	Window      time.Duration // a call without an answer is judged after so long. 10 min
 	Lateness    time.Duration // how long after its answer a call is judged, so that late upstream frames count, and holes that TCP waits for. 200 ms
-	NotesKept   int           // notes kept per code; all are counted. 16
 	Secrets     int           // TLS key log lines remembered. 65536
 	Ciphertext  int           // bytes of records held per connection while keys may still come. 256 KiB
 
@@ -99,7 +98,6 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Attempts, 16384)
 	dur(&l.Window, 10*time.Minute)
 	dur(&l.Lateness, 200*time.Millisecond)
-	def(&l.NotesKept, 16)
 	def(&l.Secrets, 65536)
 	def(&l.Ciphertext, 256<<10)
 	def(&l.Ciphertexts, 16<<20)
