@@ -26,7 +26,7 @@ func (a *app) listen(w wire) (capture.Source, error) {
 		return a.wire(w)
 	}
 	if len(w.interfaces) > 0 || w.filter != "" {
-		return nil, hinted(errors.New("--read takes neither an interface nor a filter"), "both are given to what writes it: tcpdump -i eth0 -U -w - port 4000 | mcp401 live -r -")
+		return nil, hinted(errors.New("--read takes neither an interface nor a filter"), "both are given to what writes it: tcpdump -i any -U -w - tcp | mcp401 live -r -")
 	}
 	return capture.Open([]string{w.read}, a.stdin, capture.Options{})
 }
