@@ -333,11 +333,11 @@ func liveError(name, doing string, err error) *Error {
 	return e
 }
 
-// limited makes a program keep at most snap bytes of a packet; nil keeps them
-// of every packet.
+// limited makes a program keep at most snap bytes of a packet; an empty one
+// keeps them of every packet.
 func limited(program []bpf.RawInstruction, snap int) []bpf.RawInstruction {
 	const retConstant = 0x06
-	if program == nil {
+	if len(program) == 0 {
 		return []bpf.RawInstruction{{Op: retConstant, K: uint32(snap)}}
 	}
 	out := append([]bpf.RawInstruction(nil), program...)

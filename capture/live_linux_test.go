@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mcp401/capture"
 	"mcp401/capture/filter"
@@ -226,11 +230,11 @@ func TestLiveCloseUnblocks(t *testing.T) {
 	}
 }
 
-func ip(t *testing.T, args string) {
-	t.Helper()
+func ip(args string) error {
 	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-		t.Skipf("ip %s: %v: %s", args, err, out)
+		return fmt.Errorf("ip %s: %w: %s", args, err, out)
 	}
+	return nil
 }
 
 func namespace(t *testing.T) string {
@@ -238,9 +242,13 @@ func namespace(t *testing.T) string {
 	needRoot(t)
 	const name = "mcp401test"
 	exec.Command("ip", "netns", "del", name).Run()
-	ip(t, "netns add "+name)
+	if err := ip("netns add " + name); err != nil {
+		t.Skip(err)
+	}
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
-	ip(t, "-n "+name+" link set lo up")
+	if err := ip("-n " + name + " link set lo up"); err != nil {
+		t.Fatal(err)
+	}
 	return name
 }
 
@@ -263,20 +271,62 @@ func TestLiveNamespace(t *testing.T) {
 	}
 }
 
+// tagged is a UDP packet to port 9 in VLAN 3.
+func tagged(text string) []byte {
+	b := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x81, 0, 0, 3, 8, 0,
+		0x45, 0, 0, byte(28 + len(text)), 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2,
+		0, 9, 0, 9, 0, byte(8 + len(text)), 0, 0}
+	return append(b, text...)
+}
+
+// inject sends a frame from within a namespace.
+func inject(t *testing.T, netns, name string, frame []byte) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		done <- func() error {
+			ns, err := os.Open("/run/netns/" + netns)
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			i, err := net.InterfaceByName(name)
+			if err != nil {
+				return err
+			}
+			return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: i.Index})
+		}()
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // Tagged frames are whole again, a filter sees the tag that the kernel took,
 // and an interface may go down, up, away and come back.
 func TestLiveTagsAndInterfaces(t *testing.T) {
 	name := namespace(t)
-	add := func() {
-		for _, args := range []string{"link add v0 type veth peer name v1", "link add link v0 name v0.3 type vlan id 3",
-			"link set v0 up", "link set v1 up", "link set v0.3 up", "addr add 10.9.0.1/24 dev v0.3", "neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev v0.3"} {
-			ip(t, "-n "+name+" "+args)
+	add := func() error {
+		for _, args := range []string{"link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"} {
+			if err := ip("-n " + name + " " + args); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	send := func(text string) {
-		exec.Command("ip", "netns", "exec", name, "bash", "-c", "echo "+text+" >/dev/udp/10.9.0.2/9").Run()
+	send := func(text string) { inject(t, name, "v0", tagged(text)) }
+	if err := add(); err != nil {
+		t.Skip(err)
 	}
-	add()
 	e, err := filter.Compile("vlan 3 and udp port 9")
 	if err != nil {
 		t.Fatal(err)
@@ -284,21 +334,22 @@ func TestLiveTagsAndInterfaces(t *testing.T) {
 	s := openLive(t, capture.Live{Interfaces: []string{"v0", "v1", "any"}, Filter: e.Kernel, NetNS: name, Ring: 1 << 20, Promiscuous: true})
 	frames, _ := during(t, s, func() {
 		send("before")
-		ip(t, "-n "+name+" link set v1 down")
-		ip(t, "-n "+name+" link set v1 up")
+		err := errors.Join(ip("-n "+name+" link set v1 down"), ip("-n "+name+" link set v1 up"))
 		send("between")
-		ip(t, "-n "+name+" link del v0")
-		add()
+		err = errors.Join(err, ip("-n "+name+" link del v0"), add())
+		if err != nil {
+			t.Error(err)
+		}
 		time.Sleep(2500 * time.Millisecond)
 		send("after")
 	})
 	for _, text := range []string{"before", "between", "after"} {
-		seen := map[int]bool{}
+		seen := map[int]int{}
 		for _, f := range frames {
 			if !bytes.Contains(f.data, []byte(text)) {
 				continue
 			}
-			seen[f.Interface] = true
+			seen[f.Interface]++
 			at := 12
 			if f.Link == capture.LinkLinuxSLL2 {
 				at = 0
@@ -311,8 +362,11 @@ func TestLiveTagsAndInterfaces(t *testing.T) {
 				t.Errorf("%s on %d: no tag: %x", text, f.Interface, f.data[:28])
 			}
 		}
-		if !seen[0] || !seen[1] || !seen[2] {
-			t.Errorf("%q was seen on %v of v0, v1 and any", text, seen)
+		// Going out of v0 the tag is in the bytes, coming in on v1 it is beside
+		// them. For a socket without link-layer headers kernels differ in where
+		// the network header of the first begins, so one is enough there.
+		if seen[0] != 1 || seen[1] != 1 || seen[2] < 1 {
+			t.Errorf("%q was seen on v0, v1 and any: %v", text, seen)
 		}
 	}
 }

@@ -1,11 +1,14 @@
 package filter
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/bpf"
+
+	"mcp401/capture"
 )
 
 // Parse reads a program as tcpdump -ddd prints it: a line with the number of
@@ -34,6 +37,18 @@ func Parse(text string) ([]bpf.RawInstruction, error) {
 		return nil, fmt.Errorf("bpf program: line %d: the last instruction returns nothing", n+1)
 	}
 	return program, nil
+}
+
+// Fixed is the filter of [capture.Live] for a program that [Parse] read, which
+// tcpdump compiled for Ethernet. Elsewhere its offsets would mean something
+// else, so it is refused.
+func Fixed(program []bpf.RawInstruction) func(capture.LinkType) ([]bpf.RawInstruction, error) {
+	return func(link capture.LinkType) ([]bpf.RawInstruction, error) {
+		if link != capture.LinkEthernet {
+			return nil, errors.New("a compiled filter fits Ethernet interfaces only: name them instead of any, or write the filter as an expression")
+		}
+		return program, nil
+	}
 }
 
 // Classes of instructions and the jump without a condition, of linux/filter.h.

@@ -409,6 +409,12 @@ func TestParse(t *testing.T) {
 	if err != nil || len(program) != 4 || program[1] != (bpf.RawInstruction{Op: 21, Jf: 1, K: 2048}) {
 		t.Errorf("%v, %v", program, err)
 	}
+	if same, err := Fixed(program)(capture.LinkEthernet); err != nil || len(same) != 4 {
+		t.Errorf("%v, %v", same, err)
+	}
+	if _, err := Fixed(program)(capture.LinkLinuxSLL2); err == nil {
+		t.Error("offsets of Ethernet in a cooked packet")
+	}
 	for text, want := range map[string]string{
 		"":                             "tcpdump -ddd",
 		"(000) ret #0":                 "tcpdump -ddd",
