@@ -64,7 +64,7 @@ type app struct {
 // Main runs the program and returns its exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	frugal()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, wire: noWire}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, wire: onWire}
 	root := a.root()
 	root.SetArgs(args)
 	if err := root.Execute(); err != nil {

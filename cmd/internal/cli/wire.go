@@ -2,10 +2,13 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/pflag"
 
 	"mcp401/capture"
+	"mcp401/capture/filter"
 )
 
 // A wire is the flags that say where packets are taken from as they come.
@@ -13,11 +16,15 @@ type wire struct {
 	interfaces []string
 	read       string
 	filter     string
+	program    string // name of a file with a compiled filter
+	netns      string
 }
 
 func (w *wire) flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&w.interfaces, "interface", "i", nil, "`IFACE` to listen on, or any (repeatable)")
 	f.StringVarP(&w.read, "read", "r", "", "read `FILE`, a pipe that is written as packets come, in place of an interface; - is standard input")
+	f.StringVar(&w.program, "bpf-file", "", "a filter compiled by tcpdump -ddd, from `FILE`")
+	f.StringVar(&w.netns, "netns", "", "listen in the network namespace of this `NAME|PID`")
 }
 
 // listen returns the packets of the wire.
@@ -25,13 +32,38 @@ func (a *app) listen(w wire) (capture.Source, error) {
 	if w.read == "" {
 		return a.wire(w)
 	}
-	if len(w.interfaces) > 0 || w.filter != "" {
+	if len(w.interfaces) > 0 || w.filter != "" || w.program != "" || w.netns != "" {
 		return nil, hinted(errors.New("--read takes neither an interface nor a filter"), "both are given to what writes it: tcpdump -i any -U -w - tcp | mcp401 live -r -")
 	}
 	return capture.Open([]string{w.read}, a.stdin, capture.Options{})
 }
 
-// noWire is the wire where none can be opened.
-func noWire(wire) (capture.Source, error) {
-	return nil, hinted(errors.New("this build cannot listen on an interface"), "tcpdump -i any -U -w - | mcp401 live -r -")
+// onWire listens on the interfaces of this machine.
+func onWire(w wire) (capture.Source, error) {
+	cfg := capture.Live{Interfaces: w.interfaces, NetNS: w.netns}
+	switch {
+	case w.filter != "" && w.program != "":
+		return nil, hinted(errors.New("a filter and --bpf-file"), "give one of them")
+	case w.filter != "":
+		e, err := filter.Compile(w.filter)
+		if err != nil {
+			return nil, hinted(err, "for what is not known here: tcpdump -ddd EXPRESSION > FILE, and --bpf-file FILE")
+		}
+		cfg.Filter = e.Kernel
+	case w.program != "":
+		text, err := os.ReadFile(w.program)
+		if err != nil {
+			return nil, fmt.Errorf("--bpf-file %s: %w", w.program, nameless(err))
+		}
+		program, err := filter.Parse(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("--bpf-file %s: %w", w.program, err)
+		}
+		cfg.Filter = filter.Fixed(program)
+	}
+	s, err := capture.OpenLive(cfg)
+	if err != nil {
+		return nil, err // not with s in it, which is a nil of a type
+	}
+	return s, nil
 }

@@ -29,6 +29,7 @@ import (
 // code. "rules/*" is the folder of any rule.
 const floors = `
 capture samples
+capture/filter
 decode
 decode/httpmsg decode/inet decode/jsonrpc decode/sse
 decode/tcp decode/tls decode/http1 decode/http2 decode/mcp decode/quic
@@ -65,7 +66,8 @@ var dependencies = map[string]string{
 	"github.com/spf13/pflag":              "flags, the type that cobra speaks in",
 	"github.com/tidwall/gjson":            "a few members of large JSON bodies without decoding them",
 	"golang.org/x/crypto":                 "ChaCha20-Poly1305 records of TLS",
-	"golang.org/x/net":                    "HPACK",
+	"golang.org/x/net":                    "HPACK; capture filters as classic BPF",
+	"golang.org/x/sys":                    "packet sockets, their rings and network namespaces",
 	"golang.org/x/term":                   "whether an output is a terminal, and how wide",
 }
 

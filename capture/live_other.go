@@ -1,0 +1,29 @@
+//go:build !linux
+
+package capture
+
+import (
+	"errors"
+	"io"
+	"runtime"
+)
+
+// A LiveSource exists on Linux only.
+type LiveSource struct{}
+
+// OpenLive tells how to capture where there are no packet sockets.
+func OpenLive(Live) (*LiveSource, error) {
+	return nil, &Error{Name: "live", Text: "capturing is not possible on " + runtime.GOOS, Hint: "tcpdump -w - | mcp401 analyze -", Err: errors.ErrUnsupported}
+}
+
+// Next returns io.EOF.
+func (*LiveSource) Next() (Record, error) { return Record{}, io.EOF }
+
+// Close does nothing.
+func (*LiveSource) Close() error { return nil }
+
+// Stats is empty.
+func (*LiveSource) Stats() LiveStats { return LiveStats{} }
+
+// DropPrivileges is for Linux only.
+func DropPrivileges(uid, gid int) error { return errors.ErrUnsupported }
