@@ -156,6 +156,8 @@ func FuzzAnyCutSameEvents(f *testing.F) {
 		}
 		f.Add(wire[0], wire[1], uint64(i)*0x9e3779b97f4a7c15, i%2 == 0, uint8(i))
 	}
+	// A line end before an unknown method, in a piece of its own.
+	f.Add([]byte("\n0 0 HTTP/1.0\n0:00000000000000000000000000000"), []byte(""), uint64(16390740445785211216), true, uint8(16))
 	f.Fuzz(func(t *testing.T, request, response []byte, order uint64, mid bool, size uint8) {
 		if len(request)+len(response) > 4000 {
 			return

@@ -55,7 +55,8 @@ func (c *Conn) hunt(s *side, at decode.Mark, p []byte) []byte {
 // i is where the next search begins.
 func (s *side) forget(i int) {
 	if s.dir == decode.ToServer {
-		i = max(i-lookback-longestMethod, bytes.LastIndexByte(s.buf[:i], '\n')+1)
+		// The line end stays: it tells where the line begins.
+		i = max(i-lookback-longestMethod, bytes.LastIndexByte(s.buf[:i], '\n'))
 	}
 	if i <= 0 {
 		return
