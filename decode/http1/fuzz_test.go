@@ -81,6 +81,9 @@ func againstRequest(t *testing.T, wire []byte) {
 }
 
 func againstResponse(t *testing.T, wire []byte) {
+	if bytes.Contains(wire, []byte(" :")) || bytes.Contains(wire, []byte("\t:")) {
+		return // net/http takes no field with a blank before its colon; we read it and say so
+	}
 	r, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(wire)), &http.Request{Method: "GET"})
 	if err != nil || r.ProtoMajor != 1 || r.StatusCode < 0 || strings.ContainsAny(r.Status[:3], "+-") {
 		return
