@@ -2,7 +2,6 @@ package capture
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -298,25 +296,6 @@ func namespacePath(name string) string {
 		return name
 	}
 	return filepath.Join("/run/netns", name)
-}
-
-// DropPrivileges becomes an ordinary user for good, in every thread: no other
-// groups, no capabilities. Call it after [OpenLive], which is the last to need
-// them. It refuses root's ids.
-func DropPrivileges(uid, gid int) error {
-	if uid <= 0 || gid <= 0 {
-		return fmt.Errorf("dropping privileges: %d:%d is not an ordinary user and group", uid, gid)
-	}
-	if err := syscall.Setgroups(nil); err != nil {
-		return fmt.Errorf("dropping the other groups: %w", err)
-	}
-	if err := syscall.Setresgid(gid, gid, gid); err != nil {
-		return fmt.Errorf("becoming group %d: %w", gid, err)
-	}
-	if err := syscall.Setresuid(uid, uid, uid); err != nil {
-		return fmt.Errorf("becoming user %d: %w", uid, err)
-	}
-	return nil
 }
 
 func liveError(name, doing string, err error) *Error {

@@ -390,7 +390,7 @@ func TestLiveErrors(t *testing.T) {
 // Root is dropped in every thread, and what was opened stays open.
 func TestDropPrivileges(t *testing.T) {
 	needRoot(t)
-	if err := capture.DropPrivileges(0, 0); err == nil {
+	if err := capture.DropPrivileges(0, 0, nil); err == nil {
 		t.Error("root is no ordinary user")
 	}
 	if os.Getenv("CAPTURE_DROP") == "" {
@@ -403,7 +403,7 @@ func TestDropPrivileges(t *testing.T) {
 	}
 	port, ask := server(t)
 	s := openLive(t, filtered(t, "tcp port "+port))
-	if err := capture.DropPrivileges(65534, 65534); err != nil {
+	if err := capture.DropPrivileges(65534, 65534, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := capture.OpenLive(capture.Live{}); !errors.Is(err, os.ErrPermission) {

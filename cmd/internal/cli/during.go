@@ -23,6 +23,7 @@ func (a *app) during() *cobra.Command {
 	var in input
 	var out output
 	var w wire
+	var k kept
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND...",
 		Short: "capture while a command runs, then report",
@@ -63,7 +64,7 @@ the command's own.`,
 			child.WaitDelay = patience
 			var ended error
 			watch := pipeline.Live{Until: func() { ended = child.Run() }}
-			if err := a.watch(context.Background(), &in, &out, report.Formats, w, watch, nil); err != nil {
+			if err := a.watch(context.Background(), session{in: &in, out: &out, formats: report.Formats, wire: w, kept: k, watch: watch}); err != nil {
 				return err
 			}
 			return a.own(args[0], ended)
@@ -72,6 +73,7 @@ the command's own.`,
 	cmd.Flags().SetInterspersed(false)
 	in.known(cmd.Flags())
 	w.flags(cmd.Flags())
+	k.flags(cmd.Flags())
 	out.flags(cmd.Flags(), report.Formats, "table")
 	out.failFlag(cmd.Flags())
 	return cmd

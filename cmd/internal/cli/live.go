@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"mcp401/capture"
 	"mcp401/cmd/internal/live"
 	"mcp401/cmd/internal/pipeline"
+	"mcp401/decode"
 	"mcp401/rules"
 	"mcp401/rules/hop"
 	"mcp401/rules/report"
@@ -40,6 +42,7 @@ func (a *app) live() *cobra.Command {
 	var in input
 	var out output
 	var w wire
+	var k kept
 	var every time.Duration
 	var metrics, webhook string
 	formats := liveFormats(&every)
@@ -84,7 +87,7 @@ job could not be done.`,
 			if err != nil {
 				return err
 			}
-			err = a.watch(ctx, &in, &out, formats, w, tell.pipeline(), tell)
+			err = a.watch(ctx, session{in: &in, out: &out, formats: formats, wire: w, kept: k, drop: true, watch: tell.pipeline(), tell: tell})
 			if lost := tell.close(); lost != nil {
 				a.warn(lost)
 			}
@@ -93,6 +96,7 @@ job could not be done.`,
 	}
 	in.known(cmd.Flags())
 	w.flags(cmd.Flags())
+	k.flags(cmd.Flags())
 	liveOutput(&out, cmd.Flags(), formats)
 	cmd.Flags().DurationVar(&every, "every", 10*time.Minute, "`TIME` after which a finding of the same kind is told again, as a line and to the webhook; 0: never")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "`ADDR`, as :9401, on which /metrics is answered for Prometheus")
@@ -108,34 +112,63 @@ func liveOutput(out *output, f *pflag.FlagSet, formats []report.Format) {
 	f.StringVar(&out.zone, "time-zone", "UTC", "`ZONE` in which times are written")
 }
 
+// A session is what a run on the wire is made of.
+type session struct {
+	in      *input
+	out     *output
+	formats []report.Format
+	wire    wire
+	kept    kept
+	drop    bool // give up root's rights although nobody named a user
+	watch   pipeline.Live
+	tell    *teller // may be nil
+}
+
 // watch analyses the wire until ctx is over, and writes what it finds.
-func (a *app) watch(ctx context.Context, in *input, out *output, formats []report.Format, w wire, watch pipeline.Live, tell *teller) error {
-	cfg, err := in.pipeline()
+func (a *app) watch(ctx context.Context, s session) error {
+	if err := cmp.Or(s.wire.check(), s.kept.check()); err != nil {
+		return err
+	}
+	cfg, err := s.in.pipeline()
 	if err != nil {
 		return err
 	}
-	keys := newKeylogs(in.keylogs)
+	src, err := a.listen(s.wire)
+	if err != nil {
+		return err
+	}
+	if s.wire.read == "" {
+		if err := a.relinquish(s.wire.user, s.drop, s.in.keylogs, s.kept.file); err != nil {
+			src.Close()
+			return err
+		}
+	}
+	keys := newKeylogs(s.in.keylogs, a.warn)
 	first := keys.more()
 	for _, missing := range keys.missing() {
 		a.warn(hinted(fmt.Errorf("--keylog %s: not there yet", missing), "it is read as soon as it appears"))
 	}
-	src, err := a.listen(w)
+	stop, notes, err := a.keeping(&s)
 	if err != nil {
+		src.Close()
 		return err
 	}
-	sink, err := a.open(out, formats, nil)
+	defer stop()
+	sink, err := a.open(s.out, s.formats, nil)
 	if err != nil {
 		src.Close()
 		return err
 	}
 	sink.live = true
-	watch.Keys = keys.more
-	cfg.Live, cfg.Hop.Hold = &watch, liveHold
-	cfg.Inputs = func() []report.Input { return listened(src, w) }
+	_, s.watch.Clock = src.(*capture.LiveSource)
+	s.watch.Keys = keys.more
+	cfg.Live, cfg.Hop.Hold = &s.watch, liveHold
+	cfg.Inputs = func() []report.Input { return listened(src, s.wire) }
+	cfg.Warnings = func() []decode.Note { return append(freezes(src), notes()...) }
 	if len(first) > 0 {
 		src = withKeys(src, [][]byte{first})
 	}
-	summary, err := pipeline.Run(ctx, src, cfg, tell.around(sink.write))
+	summary, err := pipeline.Run(ctx, src, cfg, s.tell.around(sink.write))
 	if err != nil && (sink.err != nil || summary.Records == 0) {
 		sink.abandon()
 		a.status = sink.status()
@@ -157,7 +190,7 @@ func listened(src capture.Source, w wire) []report.Input {
 		return inputs(f)
 	}
 	var list []report.Input
-	for _, name := range w.interfaces {
+	for _, name := range w.names() {
 		list = append(list, report.Input{Name: name, Kind: "interface"})
 	}
 	return list
@@ -165,31 +198,39 @@ func listened(src capture.Source, w wire) []report.Input {
 
 // A keylogs follows key logs by themselves, so that keys are read while the
 // wire is quiet.
-type keylogs []keylog
+type keylogs struct {
+	logs []keylog
+	warn func(error)
+}
 
-func newKeylogs(names []string) keylogs {
-	var k keylogs
+func newKeylogs(names []string, warn func(error)) *keylogs {
+	k := &keylogs{warn: warn}
 	for _, name := range names {
-		k = append(k, keylog{name: name})
+		k.logs = append(k.logs, keylog{name: name})
 	}
 	return k
 }
 
 // more returns the lines that were added to any of them.
-func (k keylogs) more() []byte {
+func (k *keylogs) more() []byte {
 	var lines []byte
-	for i := range k {
-		lines = append(lines, k[i].more()...)
+	for i := range k.logs {
+		l := &k.logs[i]
+		lines = append(lines, l.more()...)
+		if l.fault != nil && !l.said {
+			k.warn(hinted(fmt.Errorf("--keylog %s: %w", l.name, nameless(l.fault)), "it is read as soon as it can be"))
+		}
+		l.said = l.fault != nil
 	}
 	return lines
 }
 
 // missing returns the names of those that could not be read yet.
-func (k keylogs) missing() []string {
+func (k *keylogs) missing() []string {
 	var list []string
-	for i := range k {
-		if k[i].file == nil {
-			list = append(list, k[i].name)
+	for i := range k.logs {
+		if l := &k.logs[i]; l.file == nil && l.fault == nil {
+			list = append(list, l.name)
 		}
 	}
 	return list

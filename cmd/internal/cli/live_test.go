@@ -51,7 +51,7 @@ func TestWire(t *testing.T) {
 // Key logs are read as they appear, grow, and are replaced.
 func TestKeylogs(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "keys")
-	k := newKeylogs([]string{name})
+	k := newKeylogs([]string{name}, func(err error) { t.Error(err) })
 	look := func(want string) {
 		t.Helper()
 		if got := string(k.more()); got != want {

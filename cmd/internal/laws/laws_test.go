@@ -40,7 +40,7 @@ rules/cause
 rules
 rules/*
 rules/all rules/report
-cmd/internal/pipeline
+cmd/internal/pipeline cmd/internal/keep
 cmd/internal/redact
 cmd/internal/har cmd/internal/live
 cmd/internal/cli cmd/internal/web

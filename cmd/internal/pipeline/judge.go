@@ -179,7 +179,9 @@ func (j *judge) note(n decode.Note) {
 		have = &report.Note{Code: n.Code, Frame: n.At.Frame, Text: n.Text, About: n.About}
 		j.notes[key] = have
 	}
-	have.Count++
+	if have.Count++; j.cfg.Live != nil && j.cfg.Live.Note != nil && (have.Count == 1 || n.Code == "capture/clock-step") {
+		j.cfg.Live.Note(n)
+	}
 }
 
 func (j *judge) tick(now time.Time) {
