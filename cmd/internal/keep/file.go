@@ -33,6 +33,7 @@ type file struct {
 	drops   map[uint32]uint64
 	frames  int64 // in buf
 
+	fresh  bool  // it was opened by itself, after a failure
 	stuck  error // why it is not written
 	said   bool  // somebody was told so
 	tried  time.Time
@@ -219,23 +220,30 @@ func (o *file) flush() {
 	if o.stuck != nil || len(o.buf) == 0 {
 		return
 	}
-	n, err := o.f.WriteAt(o.buf, o.size)
-	if err != nil {
-		if n > 0 {
-			o.f.Truncate(o.size)
-		}
+	if err := o.append(); err != nil {
 		o.stats.Lost.Add(o.frames)
 		o.missed += uint64(o.frames)
-		o.fail(nameless(err))
+		o.fail(err)
 		return
 	}
-	o.size += int64(n)
 	o.stats.Frames.Add(o.frames)
 	if o.said && o.frames > 0 {
 		o.said = false
 		o.cfg.Say(fmt.Errorf("written again; %d frames were lost in all", o.stats.Lost.Load()))
 	}
 	o.buf, o.frames = o.buf[:0], 0
+}
+
+// append writes the blocks that wait at the end of the file, or nothing of them:
+// a part may have been written although the error says none was.
+func (o *file) append() error {
+	n, err := o.f.WriteAt(o.buf, o.size)
+	if err != nil {
+		o.f.Truncate(o.size)
+		return nameless(err)
+	}
+	o.size += int64(n)
+	return nil
 }
 
 // fail gives up what waits, and says so the first time.
@@ -261,19 +269,16 @@ func (o *file) resume() bool {
 	}
 	o.tried = time.Now()
 	if o.f == nil {
-		return o.open() == nil
+		o.fresh = o.open() == nil
+		return o.fresh
 	}
 	o.head()
-	if n, err := o.f.WriteAt(o.buf, o.size); err != nil {
-		if n > 0 {
-			o.f.Truncate(o.size)
-		}
-		o.buf = o.buf[:0]
+	err := o.append()
+	o.buf = o.buf[:0]
+	if err != nil {
 		return false
-	} else {
-		o.size += int64(n)
 	}
-	o.buf, o.stuck = o.buf[:0], nil
+	o.stuck = nil
 	return true
 }
 

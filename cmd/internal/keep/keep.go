@@ -238,11 +238,9 @@ func (k *Keeper) event(e *stack.Event) {
 	case e.Exchange != nil:
 		x := e.Exchange
 		switch x.Kind {
-		case mcp.Other:
-			k.suspect(x.Flow.First, x.Flow.Client.Addr())
-		case mcp.Preflight:
+		case mcp.Other, mcp.Preflight:
 		case mcp.LLM:
-			if k.suspect(x.Flow.First, x.Flow.Client.Addr()); x.LLMTools.MCP {
+			if x.LLMTools.MCP {
 				k.want(x.Flow.First)
 			}
 		default:
@@ -264,7 +262,9 @@ func (k *Keeper) connection(c *stack.Connection) {
 	}
 	if c.How != 0 {
 		f := k.flow(first)
-		f.over, f.overAt = true, k.clock.Time
+		if f.over, f.overAt = true, k.clock.Time; f.waiting == 0 {
+			k.behead(f)
+		}
 		k.overs = append(k.overs, f)
 	}
 }
@@ -460,8 +460,10 @@ func (k *Keeper) pop(f *frame) {
 	if x == nil {
 		return
 	}
-	x.waiting--
-	if x.wanted {
+	if x.waiting--; x.wanted {
+		if x.over && x.waiting == 0 {
+			k.behead(x)
+		}
 		return
 	}
 	x.gone = true
@@ -484,12 +486,17 @@ func (k *Keeper) forget() {
 	}
 }
 
+// behead gives up the beginning of a connection.
+func (k *Keeper) behead(x *flow) {
+	k.heads -= x.size
+	x.head, x.size = nil, 0
+}
+
 func (k *Keeper) drop(x *flow) {
 	if k.flows[x.first] != x {
 		return
 	}
-	k.heads -= x.size
-	x.head, x.size = nil, 0
+	k.behead(x)
 	delete(k.flows, x.first)
 	delete(k.suspects, x)
 }
@@ -503,12 +510,18 @@ func (k *Keeper) write(f *frame) {
 		f.comments = append(f.comments, k.pending...)
 		k.pending = nil
 	}
+	if k.out.ready() && k.out.fresh {
+		k.out.fresh = false
+		k.begin()
+	}
 	k.put(f)
 	x := f.flow
 	most := int(min(headsMost, k.cfg.Size/2))
-	if cost := len(f.data) + frameCost; x.full || x.size+cost > headBytes || k.heads+cost > most {
-		x.full = true
-	} else {
+	cost := len(f.data) + frameCost
+	if x.full = x.full || x.size+cost > headBytes || k.heads+cost > most; x.full && len(x.randoms) == 0 {
+		// Clear text can be read from anywhere, and better without a hole.
+		k.behead(x)
+	} else if !x.full {
 		kept := *f
 		kept.data, kept.chunk = bytes.Clone(f.data), nil
 		x.head = append(x.head, &kept)
@@ -545,12 +558,16 @@ func (k *Keeper) put(f *frame) {
 	k.out.packet(f)
 }
 
-// rotate begins the next file, with the beginnings of the connections that go
-// on: without them nobody could read what follows.
+// rotate begins the next file.
 func (k *Keeper) rotate(asked bool) {
-	if !k.out.rotate(asked) {
-		return
+	if k.out.rotate(asked) {
+		k.begin()
 	}
+}
+
+// begin writes the beginnings of the connections that go on from an earlier
+// file: without them nobody could read what follows.
+func (k *Keeper) begin() {
 	var heads []*frame
 	for _, x := range k.flows {
 		heads = append(heads, x.head...)

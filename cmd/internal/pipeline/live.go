@@ -115,7 +115,7 @@ type liveRun struct {
 	time    time.Time // of it, as it says; zero: none came
 	clock   time.Time // of the decoder, then
 	came    time.Time // and on the wall
-	stopped time.Time      // when the run was cancelled; zero: it was not
+	stopped time.Time // when the run was cancelled; zero: it was not
 }
 
 // batch decodes and judges record by record.
