@@ -24,3 +24,21 @@ type LiveStats struct {
 	Drops   uint64 // for which the ring had no room; also delivered as Loss records
 	Freezes uint64 // how often the ring was full
 }
+
+// A Change is that an interface is not there, or is there again.
+type Change struct {
+	Interface string
+	State     InterfaceState
+}
+
+// An InterfaceState is what can be captured on an interface.
+type InterfaceState uint8
+
+// The states.
+const (
+	Up   InterfaceState = iota
+	Down                // it is there and carries nothing
+	Gone                // there is none of that name; it is looked for
+)
+
+func (s InterfaceState) String() string { return [...]string{"up", "down", "gone"}[s] }

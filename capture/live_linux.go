@@ -52,10 +52,11 @@ type LiveSource struct {
 	checked time.Time
 	since   int // packets since the clock was looked at
 
-	mu     sync.Mutex // held by Close and by the release of the sockets
-	closed atomic.Bool
-	done   bool // everything is released
-	stats  struct{ packets, drops, freezes atomic.Uint64 }
+	mu      sync.Mutex // held by Close, by the release of the sockets, and for changes
+	changes []Change
+	closed  atomic.Bool
+	done    bool // everything is released
+	stats   struct{ packets, drops, freezes atomic.Uint64 }
 }
 
 // OpenLive opens the sockets, which needs CAP_NET_RAW, and CAP_SYS_ADMIN to
@@ -95,6 +96,7 @@ func (s *LiveSource) open(cfg Live) (err error) {
 			return err
 		}
 		s.polls = append(s.polls, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+		s.look(r)
 	}
 	return nil
 }
@@ -205,7 +207,36 @@ func (s *LiveSource) check(force bool) {
 			s.losses = append(s.losses, Loss{Packets: uint64(st.Drops), Interface: r.number, Reason: "kernel"})
 		}
 		r.rebind(s.probe)
+		s.look(r)
 	}
+}
+
+// changesMost is how many changes are kept for who asks for them.
+const changesMost = 1024
+
+// look finds out whether an interface came or went.
+func (s *LiveSource) look(r *ring) {
+	now := r.state(s.probe)
+	if now == r.was {
+		return
+	}
+	r.was = now
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.changes) < changesMost {
+		s.changes = append(s.changes, Change{r.name, now})
+	}
+}
+
+// Changes returns what became of the interfaces since it was asked last: it is
+// found within a second. An interface that is down at the beginning is told
+// first.
+func (s *LiveSource) Changes() []Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.changes
+	s.changes = nil
+	return list
 }
 
 // ending hands out the last losses, frees everything, and is io.EOF.

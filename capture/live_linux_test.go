@@ -334,15 +334,27 @@ func TestLiveTagsAndInterfaces(t *testing.T) {
 	s := openLive(t, capture.Live{Interfaces: []string{"v0", "v1", "any"}, Filter: e.Kernel, NetNS: name, Ring: 1 << 20, Promiscuous: true})
 	frames, _ := during(t, s, func() {
 		send("before")
-		err := errors.Join(ip("-n "+name+" link set v1 down"), ip("-n "+name+" link set v1 up"))
+		err := ip("-n " + name + " link set v1 down")
+		time.Sleep(1500 * time.Millisecond)
+		err = errors.Join(err, ip("-n "+name+" link set v1 up"))
+		time.Sleep(1500 * time.Millisecond)
 		send("between")
-		err = errors.Join(err, ip("-n "+name+" link del v0"), add())
+		err = errors.Join(err, ip("-n "+name+" link del v0"))
+		time.Sleep(1500 * time.Millisecond)
+		err = errors.Join(err, add())
 		if err != nil {
 			t.Error(err)
 		}
 		time.Sleep(2500 * time.Millisecond)
 		send("after")
 	})
+	told := map[string][]string{}
+	for _, c := range s.Changes() {
+		told[c.Interface] = append(told[c.Interface], c.State.String())
+	}
+	if got := fmt.Sprint(told); got != "map[v0:[gone up] v1:[down up gone up]]" {
+		t.Errorf("told %s", got)
+	}
 	for _, text := range []string{"before", "between", "after"} {
 		seen := map[int]int{}
 		for _, f := range frames {

@@ -25,6 +25,9 @@ func (*LiveSource) Close() error { return nil }
 // Stats is empty.
 func (*LiveSource) Stats() LiveStats { return LiveStats{} }
 
+// Changes is empty.
+func (*LiveSource) Changes() []Change { return nil }
+
 // A Capability exists on Linux only.
 type Capability uint
 

@@ -20,6 +20,7 @@ type ring struct {
 	index       int // of the interface, 0 for all
 	link        LinkType
 	promiscuous bool
+	was         InterfaceState
 
 	mem    []byte
 	size   int    // of a block
@@ -88,6 +89,21 @@ func (r *ring) find(probe int) (kind int, err error) {
 		return 0, err
 	}
 	return int(req.Uint16()), nil
+}
+
+// state looks whether the interface is there and up.
+func (r *ring) state(probe int) InterfaceState {
+	if r.name == anyName {
+		return Up
+	}
+	req, err := unix.NewIfreq(r.name)
+	if err != nil || unix.IoctlIfreq(probe, unix.SIOCGIFFLAGS, req) != nil {
+		return Gone
+	}
+	if req.Uint16()&unix.IFF_UP == 0 {
+		return Down
+	}
+	return Up
 }
 
 func (r *ring) filter(cfg Live, kind int) error {

@@ -55,7 +55,7 @@ func (a *app) keeping(s *session) (stop func(), notes func() []decode.Note, err 
 	fault := func(err error) error { return fmt.Errorf("--write %s: %w", flags.file, err) }
 	k, err := keep.New(keep.Config{
 		Name: flags.file, Size: int64(flags.size) * 1e6, Count: flags.count,
-		Interfaces: s.wire.names(), Filter: s.wire.filter, Snap: s.wire.snap, Application: "mcp401 " + Version,
+		Interfaces: s.wire.names(), Filter: s.wire.expression(), Snap: s.wire.snap, Application: "mcp401 " + Version,
 		Say: func(err error) { a.warn(fault(err)) },
 	})
 	if err != nil {

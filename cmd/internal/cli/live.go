@@ -133,6 +133,9 @@ func (a *app) watch(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
+	if err := a.choose(&s.wire, s.in, &cfg); err != nil {
+		return err
+	}
 	src, err := a.listen(s.wire)
 	if err != nil {
 		return err

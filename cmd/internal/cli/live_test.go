@@ -28,8 +28,8 @@ func wired(t *testing.T, args ...string) (asked wire, status int, stdout string)
 	if err := root.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	if errs.Len() > 0 {
-		t.Errorf("said: %s", &errs)
+	if said := errs.String(); said != "" && !strings.HasPrefix(said, "mcp401: filter: tcp, ") {
+		t.Errorf("said: %s", said)
 	}
 	return asked, a.status, out.String()
 }
