@@ -47,7 +47,7 @@ func (k *kept) check() error {
 // keeping opens the file of --write, if there is one, and has what is captured
 // written to it. It returns what ends the file, and what ends it and says then
 // what is missing in it.
-func (a *app) keeping(s *session) (stop func(), notes func() []decode.Note, err error) {
+func (a *app) keeping(s *session, warn func(error)) (stop func(), notes func() []decode.Note, err error) {
 	flags := s.kept
 	if flags.file == "" {
 		return func() {}, func() []decode.Note { return nil }, nil
@@ -56,10 +56,16 @@ func (a *app) keeping(s *session) (stop func(), notes func() []decode.Note, err 
 	k, err := keep.New(keep.Config{
 		Name: flags.file, Size: int64(flags.size) * 1e6, Count: flags.count,
 		Interfaces: s.wire.names(), Filter: s.wire.expression(), Snap: s.wire.snap, Application: "mcp401 " + Version,
-		Say: func(err error) { a.warn(fault(err)) },
+		Say: func(err error) { warn(fault(err)) },
 	})
 	if err != nil {
 		return nil, nil, fault(err)
+	}
+	if s.tell != nil {
+		s.tell.state.Written = func() (frames, lost, late, cut int64) {
+			n := k.Stats()
+			return n.Frames.Load(), n.Lost.Load(), n.Late.Load(), n.Cut.Load()
+		}
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -84,7 +90,7 @@ func (a *app) keeping(s *session) (stop func(), notes func() []decode.Note, err 
 	stop = sync.OnceFunc(func() {
 		signal.Stop(hangup)
 		if err := k.Close(); err != nil {
-			a.warn(fmt.Errorf("%w; %d frames of calls are not in it", fault(err), k.Stats().Lost.Load()))
+			warn(fmt.Errorf("%w; %d frames of calls are not in it", fault(err), k.Stats().Lost.Load()))
 		}
 	})
 	return stop, func() []decode.Note { stop(); return k.Notes() }, nil

@@ -146,17 +146,22 @@ func (a *app) watch(ctx context.Context, s session) error {
 			return err
 		}
 	}
-	keys := newKeylogs(s.in.keylogs, a.warn)
+	warn := s.tell.warner(a.warn)
+	keys := newKeylogs(s.in.keylogs, warn)
 	first := keys.more()
 	for _, missing := range keys.missing() {
 		a.warn(hinted(fmt.Errorf("--keylog %s: not there yet", missing), "it is read as soon as it appears"))
 	}
-	stop, notes, err := a.keeping(&s)
+	attend(src, &s, warn)
+	stop, notes, err := a.keeping(&s, warn)
 	if err != nil {
 		src.Close()
 		return err
 	}
 	defer stop()
+	if s.tell != nil && s.tell.metrics != nil {
+		s.tell.metrics.State(s.tell.state)
+	}
 	sink, err := a.open(s.out, s.formats, nil)
 	if err != nil {
 		src.Close()
@@ -247,6 +252,7 @@ type teller struct {
 	view    *screenView
 	metrics *live.Metrics
 	webhook *live.Webhook
+	state   live.State
 }
 
 func newTeller(metrics, webhook string, every time.Duration, view *screenView) (*teller, error) {
@@ -254,7 +260,7 @@ func newTeller(metrics, webhook string, every time.Duration, view *screenView) (
 	if metrics != "" {
 		t.metrics = live.NewMetrics()
 		if err := t.metrics.Listen(metrics); err != nil {
-			return nil, err
+			return nil, hinted(err, "an address of this machine and a port that nobody listens on, as in 127.0.0.1:9401")
 		}
 	}
 	if webhook != "" {

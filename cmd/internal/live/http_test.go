@@ -6,11 +6,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"mcp401/capture"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules/report"
 )
@@ -40,7 +44,7 @@ func TestMetrics(t *testing.T) {
 		m.Case(swallowed("bad"))
 	}
 	m.Case(listed("good"))
-	m.Beat(pipeline.Beat{Records: 40, Open: 1, Connections: 7, Lost: report.Lost{CaptureDrops: 2, UndecryptedFlows: 3, Limits: 4}})
+	m.Beat(pipeline.Beat{Records: 40, Open: 1, Connections: 7, Lost: report.Lost{CaptureDrops: 2, UndecryptedFlows: 3}, Limits: map[string]int{"body": 4}})
 	got := scrape(t, m)
 	for _, want := range []string{
 		`mcp401_calls_total{cause="token-rejected",server="bad",verdict="swallowed-401"} 2`,
@@ -49,7 +53,7 @@ func TestMetrics(t *testing.T) {
 		`mcp401_client_latency_seconds_bucket{le="0.025"} 3`,
 		`mcp401_upstream_latency_seconds_bucket{le="0.0025"} 0`,
 		`mcp401_upstream_latency_seconds_count 3`,
-		"mcp401_packets_total 40", "mcp401_capture_drops_total 2", "mcp401_undecrypted_connections_total 3", "mcp401_limits_total 4",
+		"mcp401_packets_total 40", "mcp401_capture_drops_total 2", "mcp401_undecrypted_connections_total 3", `mcp401_limits_total{limit="body"} 4`,
 		"mcp401_open_calls 1", "mcp401_open_connections 7",
 	} {
 		if !strings.Contains(got, want+"\n") {
@@ -57,8 +61,59 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	second := NewMetrics()
-	if err := second.Listen(m.Addr().String()); err == nil || !strings.HasPrefix(err.Error(), "--metrics "+m.Addr().String()+": ") {
+	if err := second.Listen(m.Addr().String()); err == nil || err.Error() != "--metrics "+m.Addr().String()+": bind: address already in use" {
 		t.Errorf("a port in use: %v", err)
+	}
+}
+
+// What Prometheus gets is what its own parser reads, in both formats, and its
+// linter has nothing to say of the names.
+func TestExposition(t *testing.T) {
+	m := NewMetrics()
+	if err := m.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	m.State(State{
+		Capture: func() capture.LiveStats { return capture.LiveStats{Freezes: 9} },
+		Links:   func() map[string]bool { return map[string]bool{"eth0": true, "eth1": false} },
+		Written: func() (int64, int64, int64, int64) { return 1, 2, 3, 4 },
+	})
+	w, err := NewWebhook("http://127.0.0.1:1/", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close(0)
+	m.Webhook(w)
+	m.Case(swallowed("bad \"quoted\"\\ \n name"))
+	m.Beat(pipeline.Beat{Records: 40, Limits: map[string]int{"flows": 4, "body": 1}})
+	text := scrape(t, m)
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v, %+v", err, problems)
+	}
+	for _, want := range []string{
+		"mcp401_capture_freezes_total 9", `mcp401_interface_up{interface="eth0"} 1`, `mcp401_interface_up{interface="eth1"} 0`,
+		"mcp401_written_frames_total 1", "mcp401_write_lost_frames_total 2", "mcp401_write_cut_connections_total 7",
+		`mcp401_limits_total{limit="body"} 1`, `mcp401_limits_total{limit="flows"} 4`, "mcp401_webhook_failures_total 0",
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	if runtime.GOOS == "linux" && !strings.Contains(text, "\nprocess_resident_memory_bytes ") {
+		t.Error("the memory in use is missing")
+	}
+	r, _ := http.NewRequest("GET", "http://"+m.Addr().String()+"/metrics", nil)
+	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, _ := io.ReadAll(answer.Body)
+	if kind := answer.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/openmetrics-text") || !strings.HasSuffix(string(b), "\n# EOF\n") {
+		t.Errorf("%s, ends %q", kind, b[max(0, len(b)-20):])
 	}
 }
 

@@ -37,7 +37,8 @@ type Webhook struct {
 	wait   time.Duration // firstWait, shorter in tests
 
 	sent, dropped, failed atomic.Int64
-	why                   error // of the last failure; valid when done is closed
+	why                   error                 // of the last failure; valid when done is closed
+	ill                   atomic.Pointer[error] // why the last message was lost; nil: it was not
 }
 
 // A message is the JSON that is posted. Slack and what is compatible with it
@@ -96,8 +97,10 @@ func (w *Webhook) run() {
 		if err := w.send(m); err != nil {
 			w.why = err
 			w.failed.Add(1)
+			w.ill.Store(&err)
 			continue
 		}
+		w.ill.Store(nil)
 		w.sent.Add(1)
 	}
 }
@@ -149,6 +152,14 @@ func (w *Webhook) post(body []byte) (again bool, err error) {
 	default:
 		return false, fmt.Errorf("answered %d", code)
 	}
+}
+
+// Fault returns why the last message could not be sent, nil when it could.
+func (w *Webhook) Fault() error {
+	if err := w.ill.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Failures returns how many messages were lost until now.

@@ -184,6 +184,20 @@ func (j *judge) note(n decode.Note) {
 	}
 }
 
+// limits counts the limits that were hit, by their code; nil: none.
+func (j *judge) limits() map[string]int {
+	if j.summary.Lost.Limits == 0 {
+		return nil
+	}
+	hit := map[string]int{}
+	for _, n := range j.notes {
+		if code, ok := strings.CutPrefix(n.Code, "limit/"); ok {
+			hit[code] += n.Count
+		}
+	}
+	return hit
+}
+
 func (j *judge) tick(now time.Time) {
 	if j.linker != nil && !now.IsZero() {
 		j.linker.Tick(now)

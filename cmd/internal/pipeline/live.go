@@ -56,6 +56,7 @@ type Beat struct {
 	Connections        int // that are followed
 	Open               int // calls that are not judged yet
 	Lost               report.Lost
+	Limits             map[string]int // how often each limit was hit, by its code without "limit/"
 }
 
 // live analyses a source as it comes. The capture's clock goes on while the
@@ -198,7 +199,7 @@ func (l *liveRun) beat() {
 	}
 	if l.cfg.Beat != nil {
 		s := &l.j.summary
-		b := Beat{Records: s.Records, Exchanges: s.Exchanges, Flows: s.Flows, Open: l.j.linker.Open(), Lost: s.Lost}
+		b := Beat{Records: s.Records, Exchanges: s.Exchanges, Flows: s.Flows, Open: l.j.linker.Open(), Lost: s.Lost, Limits: l.j.limits()}
 		if l.d != nil {
 			b.Connections = l.d.Connections()
 		}
