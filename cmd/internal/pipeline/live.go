@@ -26,7 +26,7 @@ const (
 type Live struct {
 	Case func(*hop.Case, rules.Finding) // a case that is decided, before its objects are given out
 	Beat func(Beat)                     // about every 100 ms
-	Keys func() []byte                  // key log lines that are new; asked every beat
+	Keys func() []byte                  // key log lines that are new; asked before every batch and every beat
 
 	// Until, if set, runs on a goroutine of its own, from the beginning; when
 	// it returns the run ends as if it were cancelled. Run waits for it.
@@ -99,8 +99,11 @@ type liveRun struct {
 	stopped time.Time      // when the run was cancelled; zero: it was not
 }
 
-// batch decodes and judges record by record.
+// batch decodes and judges record by record. The keys are looked at first: they
+// were written before what they protect came here, and ciphertext that has to
+// wait for them is held as far as a bound.
 func (l *liveRun) batch(b *batch) {
+	l.keys()
 	for _, r := range b.records {
 		l.record(r)
 	}
@@ -123,13 +126,19 @@ func (l *liveRun) record(r capture.Record) {
 	l.last.Num = max(l.last.Num, r.Num)
 }
 
-// beat lets time pass, and looks for keys.
-func (l *liveRun) beat() {
-	if l.cfg.Keys != nil {
-		if lines := l.cfg.Keys(); len(lines) > 0 {
-			l.record(capture.Record{Num: l.last.Num, Secret: &capture.Secret{Lines: lines}})
-		}
+// keys takes what is new in the key logs.
+func (l *liveRun) keys() {
+	if l.cfg.Keys == nil {
+		return
 	}
+	if lines := l.cfg.Keys(); len(lines) > 0 {
+		l.record(capture.Record{Num: l.last.Num, Secret: &capture.Secret{Lines: lines}})
+	}
+}
+
+// beat lets time pass.
+func (l *liveRun) beat() {
+	l.keys()
 	if l.d != nil && !l.last.Time.IsZero() && l.j.err == nil {
 		// What the kernel has not handed over yet must not be late.
 		now := l.last.Time.Add(max(0, time.Since(l.came)-ringDelay))
