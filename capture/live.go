@@ -7,7 +7,7 @@ import "golang.org/x/net/bpf"
 type Live struct {
 	Interfaces  []string // names; "any" is all of them in one socket. None: "any"
 	Snap        int      // bytes of a packet to keep. 256 KiB: segmentation offload makes frames of 64 KiB, BIG TCP of more
-	Ring        int      // bytes of the ring of each socket. 16 MiB: 0.1 s of a full 1 Gbit/s link
+	Ring        int      // bytes of the ring of each socket. 32 MiB: 0.25 s of a full 1 Gbit/s link
 	Promiscuous bool     // also frames that are for other machines; not with "any"
 	NetNS       string   // the network namespace: a name of ip netns, a process id or a path; empty: this process's own
 

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// A block of the ring is handed over when it is full or this old.
-	liveRetire = 10 * time.Millisecond
+	// A block of the ring is handed over when it is full or this old. With 128
+	// blocks, on a wire that is not busy, 2.5 s may pass before one is emptied.
+	liveRetire = 20 * time.Millisecond
 	// How often the kernel is asked for its counters and its interfaces.
 	liveCheck = time.Second
 	// With several sockets a packet waits so long for an earlier one.
@@ -27,7 +28,7 @@ const (
 	liveStride = 4096
 
 	defaultSnap = 256 << 10
-	defaultRing = 16 << 20
+	defaultRing = 32 << 20
 	anyName     = "any"
 )
 

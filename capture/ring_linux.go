@@ -34,8 +34,10 @@ const (
 	// Room before a packet for what is written there: a VLAN tag and a cooked
 	// header.
 	ringReserve = 32
-	// A block has to hold the largest frame that is to be kept whole.
-	ringBlock = 1 << 20
+	// A block has to hold the largest frame that is to be kept whole. It is not
+	// larger than that because a block is spent every liveRetire, however little
+	// is in it: the number of blocks is how long nobody need empty the ring.
+	ringBlock = 256 << 10
 	// What stands before the packet in a block, generously.
 	ringHead = 256
 

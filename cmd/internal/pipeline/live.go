@@ -27,7 +27,7 @@ const (
 type Live struct {
 	Case func(*hop.Case, rules.Finding) // a case that is decided, before its objects are given out
 	Beat func(Beat)                     // about every 100 ms
-	Keys func() []byte                  // key log lines that are new; asked every beat
+	Keys func() []byte                  // key log lines that are new; asked before every batch and every beat
 	Note func(decode.Note)              // a note of a kind that is new, and every one of the clock
 
 	// Clock says that times are those of this machine's clock as packets come, so
@@ -119,8 +119,11 @@ type liveRun struct {
 	stopped time.Time // when the run was cancelled; zero: it was not
 }
 
-// batch decodes and judges record by record.
+// batch decodes and judges record by record. The keys are looked at first: they
+// were written before what they protect came here, and ciphertext that has to
+// wait for them is held as far as a bound.
 func (l *liveRun) batch(b *batch) {
+	l.keys()
 	for _, r := range b.records {
 		l.record(r)
 	}
@@ -179,13 +182,19 @@ func (l *liveRun) kept(r capture.Record) {
 	l.cfg.Record(r, at, l.found)
 }
 
-// beat lets time pass, and looks for keys.
-func (l *liveRun) beat() {
-	if l.cfg.Keys != nil {
-		if lines := l.cfg.Keys(); len(lines) > 0 {
-			l.record(capture.Record{Num: l.num, Secret: &capture.Secret{Lines: lines}})
-		}
+// keys takes what is new in the key logs.
+func (l *liveRun) keys() {
+	if l.cfg.Keys == nil {
+		return
 	}
+	if lines := l.cfg.Keys(); len(lines) > 0 {
+		l.record(capture.Record{Num: l.num, Secret: &capture.Secret{Lines: lines}})
+	}
+}
+
+// beat lets time pass.
+func (l *liveRun) beat() {
+	l.keys()
 	if l.d != nil && !l.clock.IsZero() && l.j.err == nil {
 		// What the kernel has not handed over yet must not be late.
 		now := l.clock.Add(max(0, time.Since(l.came)-ringDelay))
