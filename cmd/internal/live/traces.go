@@ -169,7 +169,9 @@ func (u *uploader) UploadTraces(_ context.Context, list []*tracepb.ResourceSpans
 	}
 	if err != nil {
 		u.lost.Add(n)
-		u.why = err
+		if u.why == nil || u.ctx.Err() == nil { // the end of patience is no reason
+			u.why = err
+		}
 		return nil
 	}
 	refused := min(rejected(answer), n)

@@ -109,7 +109,9 @@ func (w *Webhook) run() {
 			w.sent.Add(1)
 			continue
 		}
-		w.why = err
+		if w.why == nil || w.ctx.Err() == nil { // the end of patience is no reason
+			w.why = err
+		}
 		w.failed.Add(1)
 		select {
 		case w.lost <- m.Finding.Fingerprint:
