@@ -44,7 +44,7 @@ func (a *app) live() *cobra.Command {
 	var w wire
 	var k kept
 	var every time.Duration
-	var metrics, webhook string
+	var metrics, webhook, otlp string
 	formats := liveFormats(&every)
 	cmd := &cobra.Command{
 		Use:   "live [FILTER...]",
@@ -83,12 +83,12 @@ job could not be done.`,
 			if screen && out.format == "lines" && a.color() {
 				view = &screenView{w: a.stdout, width: columns}
 			}
-			tell, err := newTeller(metrics, webhook, every, view)
+			tell, err := newTeller(metrics, webhook, otlp, every, view)
 			if err != nil {
 				return err
 			}
 			err = a.watch(ctx, session{in: &in, out: &out, formats: formats, wire: w, kept: k, drop: true, watch: tell.pipeline(), tell: tell})
-			if lost := tell.close(); lost != nil {
+			for _, lost := range tell.close() {
 				a.warn(lost)
 			}
 			return err
@@ -101,8 +101,13 @@ job could not be done.`,
 	cmd.Flags().DurationVar(&every, "every", 10*time.Minute, "`TIME` after which a finding of the same kind is told again, as a line and to the webhook; 0: never")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "`ADDR`, as :9401, on which /metrics is answered for Prometheus")
 	cmd.Flags().StringVar(&webhook, "webhook", "", "`URL` to which each new finding is posted as JSON, with a text for Slack")
+	otlpFlag(cmd.Flags(), &otlp)
 	out.failFlag(cmd.Flags())
 	return cmd
+}
+
+func otlpFlag(f *pflag.FlagSet, otlp *string) {
+	f.StringVar(otlp, "otlp", "", "`URL` of an OpenTelemetry collector, as http://127.0.0.1:4318, to which each call is sent as a trace")
 }
 
 // liveOutput is output.flags without -o: a file that appears when it is
@@ -244,8 +249,8 @@ func (k *keylogs) missing() []string {
 	return list
 }
 
-// webhookPatience is how long the end of a run waits for messages to be sent.
-const webhookPatience = 5 * time.Second
+// sendPatience is how long the end of a run waits for what is still to be sent.
+const sendPatience = 5 * time.Second
 
 // A teller tells of a run elsewhere than in its output: each part may be nil.
 type teller struct {
@@ -253,9 +258,10 @@ type teller struct {
 	metrics *live.Metrics
 	webhook *live.Webhook
 	state   live.State
+	traces  *live.Traces
 }
 
-func newTeller(metrics, webhook string, every time.Duration, view *screenView) (*teller, error) {
+func newTeller(metrics, webhook, otlp string, every time.Duration, view *screenView) (*teller, error) {
 	t := &teller{view: view}
 	if metrics != "" {
 		t.metrics = live.NewMetrics()
@@ -273,6 +279,16 @@ func newTeller(metrics, webhook string, every time.Duration, view *screenView) (
 			t.metrics.Webhook(t.webhook)
 		}
 	}
+	if otlp != "" {
+		var err error
+		if t.traces, err = live.NewTraces(otlp, Version); err != nil {
+			t.close()
+			return nil, err
+		}
+		if t.metrics != nil {
+			t.metrics.Traces(t.traces)
+		}
+	}
 	return t, nil
 }
 
@@ -285,6 +301,9 @@ func (t *teller) pipeline() pipeline.Live {
 			}
 			if t.metrics != nil {
 				t.metrics.Case(c, f)
+			}
+			if t.traces != nil {
+				t.traces.Case(c, f)
 			}
 		},
 		Beat: func(b pipeline.Beat) {
@@ -315,15 +334,23 @@ func (t *teller) around(write func(report.Object) error) func(report.Object) err
 	}
 }
 
-// close returns an error where messages were lost.
-func (t *teller) close() error {
+// close returns an error for each part that lost something.
+func (t *teller) close() (lost []error) {
+	end := time.Now().Add(sendPatience)
 	if t.metrics != nil {
 		t.metrics.Close()
 	}
 	if t.webhook != nil {
-		return t.webhook.Close(webhookPatience)
+		if err := t.webhook.Close(time.Until(end)); err != nil {
+			lost = append(lost, err)
+		}
 	}
-	return nil
+	if t.traces != nil {
+		if err := t.traces.Close(max(time.Until(end), time.Second)); err != nil {
+			lost = append(lost, err)
+		}
+	}
+	return lost
 }
 
 // A screenView keeps the board below the lines on a terminal.

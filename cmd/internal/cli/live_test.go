@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"mcp401/capture"
 	"mcp401/rules/report"
@@ -45,6 +50,53 @@ func TestWire(t *testing.T) {
 	asked, status, out = wired(t, "run", "--", "true")
 	if got := strings.Join(asked.interfaces, " "); got != "lo" || status != statusFound || !strings.Contains(out, "swallowed-401 ") {
 		t.Errorf("asked for %q, status %d, %s", got, status, out)
+	}
+}
+
+// Each call of live and run is sent as a trace; what a collector does not take
+// is told of at the end.
+func TestOTLP(t *testing.T) {
+	status := 200
+	var bodies [][]byte
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path != "/v1/traces" {
+			t.Errorf("posted to %s", r.URL.Path)
+		}
+		bodies = append(bodies, body)
+		w.WriteHeader(status)
+	}))
+	defer collector.Close()
+	for _, args := range [][]string{{"live", "-i", "lo"}, {"run", "-o", filepath.Join(t.TempDir(), "report")}} {
+		bodies = nil
+		args = append(args, "--otlp", collector.URL)
+		if args[0] == "run" {
+			args = append(args, "--", "true")
+		}
+		wired(t, args...)
+		var data tracepb.TracesData
+		calls := 0
+		for _, body := range bodies {
+			if err := proto.Unmarshal(body, &data); err != nil {
+				t.Fatal(err)
+			}
+			for _, span := range data.ResourceSpans[0].ScopeSpans[0].Spans {
+				if span.Kind == tracepb.Span_SPAN_KIND_SERVER {
+					calls++
+				}
+			}
+		}
+		if calls != 32 { // as many as the tour has
+			t.Errorf("%s: %d calls in traces, want %d", args[0], calls, 32)
+		}
+	}
+	status = 400
+	var out, errs bytes.Buffer
+	if got := Main([]string{"live", "-r", "-", "--otlp", collector.URL}, bytes.NewReader(samples.Tour), &out, &errs); got != statusFound {
+		t.Errorf("status %d", got)
+	}
+	if said := errs.String(); !strings.HasPrefix(said, "mcp401: --otlp: 0 spans sent, ") || !strings.HasSuffix(said, "; the last: answered 400\n") {
+		t.Errorf("said %q", said)
 	}
 }
 

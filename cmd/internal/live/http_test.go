@@ -142,15 +142,15 @@ func write(w *Webhook, fingerprint string, after time.Duration) {
 	w.Write(report.Object{Finding: &report.Finding{Rule: "swallowed-401", Text: "a hid", Fingerprint: fingerprint}})
 }
 
-// Tests that need a server that fails take no time: the wait begins with 1 ms.
+// newTestHook tries for 100 ms, and waits 1 ms before the second try.
 func newTestHook(t *testing.T, url string) *Webhook {
 	t.Helper()
-	w, err := NewWebhook(url, 10*time.Minute)
+	s, err := newSender(url, http.Header{"Content-Type": {"application/json"}}, 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.wait = time.Millisecond
-	return w
+	s.wait = time.Millisecond
+	return newWebhook(s, 10*time.Minute)
 }
 
 // A kind of finding is posted once in a while, and again when the other side
@@ -187,8 +187,9 @@ func TestWebhook(t *testing.T) {
 // error.
 func TestWebhookFailures(t *testing.T) {
 	for _, c := range []struct {
-		status, requests int
-	}{{404, 1}, {302, 1}, {500, tries}, {429, tries}} {
+		status int
+		again  bool
+	}{{404, false}, {302, false}, {501, false}, {500, true}, {408, true}, {429, true}} {
 		var asked atomic.Int64
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			asked.Add(1)
@@ -201,8 +202,8 @@ func TestWebhookFailures(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "1 failed") || !strings.HasSuffix(err.Error(), fmt.Sprintf("answered %d", c.status)) || w.Failures() != 1 {
 			t.Errorf("%d: %v", c.status, err)
 		}
-		if int(asked.Load()) != c.requests {
-			t.Errorf("%d: %d requests", c.status, asked.Load())
+		if n := asked.Load(); c.again != (n > 2) || !c.again && n != 1 {
+			t.Errorf("%d: %d requests", c.status, n)
 		}
 		s.Close()
 
@@ -215,6 +216,98 @@ func TestWebhookFailures(t *testing.T) {
 	for _, bad := range []string{"", "s3cret", "ftp://host/s3cret", "http:///s3cret", "http://[s3cret"} {
 		if _, err := NewWebhook(bad, 0); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// A finding whose message was lost is told of when it is found again, and not
+// only after every.
+func TestWebhookSaysTheLostAgain(t *testing.T) {
+	var well atomic.Bool
+	texts := make(chan string, 8)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !well.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		var m message
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		texts <- m.Text
+	}))
+	defer s.Close()
+	w := newTestHook(t, s.URL)
+	write(w, "one", 0)
+	for until := time.Now().Add(10 * time.Second); w.Failures() == 0 || len(w.lost) == 0; {
+		if time.Now().After(until) {
+			t.Fatal("it does not fail")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	well.Store(true)
+	write(w, "one", time.Minute)
+	write(w, "one", 2*time.Minute)
+	if err := w.Close(10 * time.Second); err == nil || !strings.Contains(err.Error(), "1 messages sent, 1 failed") {
+		t.Error(err)
+	}
+	if got := <-texts; len(texts) != 0 || !strings.Contains(got, "[1 more like it before]") {
+		t.Errorf("%s, and %d more", got, len(texts))
+	}
+}
+
+// The other side says how long it wants to be left alone.
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+	for field, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, "-7": 0, "7.5": 0, "soon": 0, "99999999999999999999": 0,
+		"Wed, 25 Nov 2026 08:00:30 GMT": 30 * time.Second, "Wed, 25 Nov 2026 07:00:00 GMT": 0,
+	} {
+		if got := retryAfter(field, now); got != want {
+			t.Errorf("%q: %v, want %v", field, got, want)
+		}
+	}
+	var times []time.Time
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if times = append(times, time.Now()); len(times) == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}))
+	defer s.Close()
+	sender, err := newSender(s.URL, nil, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender.wait = time.Millisecond
+	if _, err := sender.send(t.Context(), []byte("x")); err != nil || len(times) != 2 || times[1].Sub(times[0]) < time.Second {
+		t.Errorf("%v, asked at %v", err, times)
+	}
+	// Longer than it would be tried for: it is given up at once.
+	times, sender.limit = nil, 500*time.Millisecond
+	began := time.Now()
+	if _, err := sender.send(t.Context(), []byte("x")); err == nil || time.Since(began) > 400*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+}
+
+// The wait grows, is bounded, and is not the same for everybody.
+func TestBackoff(t *testing.T) {
+	for n := range 100 {
+		full := longWait
+		if n < 6 {
+			full = firstWait << n
+		}
+		seen := map[time.Duration]bool{}
+		for range 50 {
+			wait := backoff(firstWait, n)
+			if wait < full/2 || wait > full {
+				t.Fatalf("%v after %d tries", wait, n+1)
+			}
+			seen[wait] = true
+		}
+		if len(seen) < 10 {
+			t.Errorf("%d waits in 50 after %d tries", len(seen), n+1)
 		}
 	}
 }

@@ -120,6 +120,12 @@ func (m *Metrics) Webhook(w *Webhook) {
 	m.count("mcp401_webhook_failures_total", "Messages to the webhook that were lost.", func(*pipeline.Beat) float64 { return float64(w.Failures()) })
 }
 
+// Traces counts what t sent and could not send, too.
+func (m *Metrics) Traces(t *Traces) {
+	m.count("mcp401_otlp_spans_total", "Spans that the OpenTelemetry collector took.", func(*pipeline.Beat) float64 { return float64(t.Sent()) })
+	m.count("mcp401_otlp_lost_spans_total", "Spans that were lost.", func(*pipeline.Beat) float64 { return float64(t.Lost()) })
+}
+
 // Addr is where requests are answered, after Listen.
 func (m *Metrics) Addr() net.Addr { return m.listener.Addr() }
 
