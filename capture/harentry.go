@@ -21,7 +21,7 @@ func (h *har) readCreator() {
 	for name := h.member(); name != nil; name = h.member() {
 		switch string(name) {
 		case "name":
-			h.creator = h.text()
+			h.creator = h.word()
 		default:
 			h.skip()
 		}
@@ -95,13 +95,13 @@ func (h *har) entryMember(d *draft, name []byte) {
 	case "timings":
 		d.Wait = h.timings()
 	case "serverIPAddress":
-		d.Server = strings.Trim(h.text(), "[]")
+		d.Server = strings.Trim(h.word(), "[]")
 	case "connection":
-		d.Connection = h.text()
+		d.Connection = h.word()
 	case "pageref":
-		d.Page = h.text()
+		d.Page = h.word()
 	case "_resourceType":
-		d.resource = h.text()
+		d.resource = h.word()
 	case "_fromCache":
 		d.Cached = h.truth() || d.Cached
 	case "_error", "_failureText":
@@ -174,11 +174,11 @@ func (h *har) request(d *draft) {
 	for name := h.member(); name != nil; name = h.member() {
 		switch string(name) {
 		case "method":
-			d.Method = h.text()
+			d.Method = h.word()
 		case "url":
 			d.URL = h.text()
 		case "httpVersion":
-			d.versions[1] = h.text()
+			d.versions[1] = h.word()
 		case "headers":
 			d.Request = h.fields()
 		case "postData":
@@ -198,9 +198,9 @@ func (h *har) response(d *draft) {
 		case "status":
 			d.Status = int(max(min(h.integer(0), 999), 0))
 		case "statusText":
-			d.Reason = h.text()
+			d.Reason = h.word()
 		case "httpVersion":
-			d.versions[0] = h.text()
+			d.versions[0] = h.word()
 		case "headers":
 			d.Response = h.fields()
 		case "content":
@@ -231,7 +231,7 @@ const (
 // fields reads a list of name and value, or an object of them.
 func (h *har) fields() []Field {
 	h.list = h.list[:0]
-	if h.err == nil && h.json.PeekKind() == '{' {
+	if h.kind() == '{' {
 		h.enter('{')
 		for name := h.member(); name != nil; name = h.member() {
 			f := Field{Name: string(name)}
@@ -266,7 +266,7 @@ func (h *har) field() (f Field) {
 	for name := h.member(); name != nil; name = h.member() {
 		switch string(name) {
 		case "name":
-			f.Name = h.name()
+			f.Name = h.word()
 		case "value":
 			f.Value = h.value(f.Name)
 		default:
@@ -286,9 +286,9 @@ func (h *har) body(b *harBody, d *draft) {
 		case "text":
 			b.text, b.lost, b.there = h.data()
 		case "encoding":
-			b.encoding = h.text()
+			b.encoding = h.word()
 		case "mimeType":
-			b.mime = h.text()
+			b.mime = h.word()
 		case "_file":
 			b.file = h.text()
 		case "params":
