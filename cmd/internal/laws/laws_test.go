@@ -54,7 +54,7 @@ var forTests = []string{"capture/capturetest", "decode/decodetest", "rules/rules
 // a reason goes.
 var dependencies = map[string]string{
 	"github.com/andybalholm/brotli":                     "br bodies: no other maintained decoder in Go",
-	"github.com/go-json-experiment/json":                "HAR entry by entry: a pull parser that names the byte where it fails",
+	"github.com/go-json-experiment/json":                "a HAR rewritten token by token, and its strings quoted as they were",
 	"github.com/goccy/go-yaml":                          "LiteLLM's configuration, for server names",
 	"github.com/google/go-cmp":                          "tests: differences that can be read",
 	"github.com/gopacket/gopacket":                      "ICMP errors; tests: layers and a reassembly to compare with, and writers",
@@ -62,6 +62,7 @@ var dependencies = map[string]string{
 	"github.com/olekukonko/tablewriter":                 "lists on a terminal and in Markdown, and the width of characters",
 	"github.com/prometheus/client_golang":               "metrics in the format that Prometheus reads",
 	"github.com/rogpeppe/go-internal":                   "tests: testscript and txtar",
+	"github.com/santhosh-tekuri/jsonschema/v6":          "tests: SARIF and HAR against the schemas of the standards",
 	"github.com/spf13/cobra":                            "commands and help",
 	"github.com/spf13/pflag":                            "flags, the type that cobra speaks in",
 	"github.com/tidwall/gjson":                          "a few members of large JSON bodies without decoding them",
