@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -11,6 +12,7 @@ import (
 
 func (a *app) redact() *cobra.Command {
 	var opt redact.Options
+	var keylogs []string
 	cmd := &cobra.Command{
 		Use:   "redact IN OUT",
 		Short: "write a capture that is safe to send: no secrets, the same verdicts",
@@ -35,6 +37,14 @@ credential of IN is found in it, as it is, in base64, hex or escaped.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(keylogs) > 0 && !opt.Clear {
+				return hinted(errors.New("--keylog is of use with --clear only"), "without --clear TLS stays ciphertext, and OUT holds no keys")
+			}
+			keys, err := readKeylogs(keylogs)
+			if err != nil {
+				return err
+			}
+			opt.Keys = bytes.Join(keys, []byte("\n"))
 			res, err := redact.File(args[0], args[1], opt)
 			var e *redact.Error
 			if errors.As(err, &e) && e.Hint != "" {
@@ -57,6 +67,8 @@ credential of IN is found in it, as it is, in base64, hex or escaped.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&opt.Clear, "clear", false, "write TLS that the keys open as clear text, masked like all else")
+	cmd.Flags().StringArrayVar(&keylogs, "keylog", nil, "TLS key log `FILE` for --clear, beside the keys in a pcapng (repeatable)")
 	cmd.Flags().BoolVar(&opt.Hosts, "hosts", false, "give host names and addresses stand-ins too; loopback addresses stay")
 	return cmd
 }

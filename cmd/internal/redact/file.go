@@ -19,7 +19,9 @@ import (
 
 // Options say how a file is redacted. The zero value works.
 type Options struct {
-	Hosts bool // host names and addresses get stand-ins too
+	Hosts bool   // host names and addresses get stand-ins too
+	Clear bool   // TLS that the keys open is written as clear text
+	Keys  []byte // lines of key logs, for Clear, beside those in the file
 }
 
 // A Result says what was done.
@@ -28,7 +30,9 @@ type Result struct {
 	Records   int
 	Secrets   int // credentials that were seen and searched for
 	Cases     int // calls whose verdict was compared
+	Opened    int // TLS connections that were written as clear text
 	Encrypted int // connections that stay as they are, because they are ciphertext
+	Inserted  int // frames that were inserted
 	Blank     int // connections and bodies of which nothing could be kept
 	Warnings  []capture.Warning
 }
@@ -64,7 +68,7 @@ func File(in, out string, opt Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", out, nameless(err))
 	}
-	defer os.Remove(tmp)
+	defer func() { if k := os.Getenv("KEEP"); k != "" { os.Rename(tmp, k) }; os.Remove(tmp) }()
 	res, err := attempts(in, out, f, opt)
 	if err = cmp.Or(err, f.Close()); err != nil {
 		return res, err
@@ -78,6 +82,10 @@ func File(in, out string, opt Options) (Result, error) {
 // attempts masks and proves. Where a secret is found that also stands as a name
 // or a word, a second try masks those as well.
 func attempts(in, out string, f *os.File, opt Options) (Result, error) {
+	before, plan, err := look(in, opt)
+	if err != nil {
+		return Result{}, err
+	}
 	var deny []string
 	for try := 0; ; try++ {
 		key := make([]byte, 32)
@@ -86,11 +94,12 @@ func attempts(in, out string, f *os.File, opt Options) (Result, error) {
 		if err := errors.Join(f.Truncate(0), seekStart(f)); err != nil {
 			return Result{}, err
 		}
-		res, err := mask(in, f, NewMasker(Config{Key: key, Hosts: opt.Hosts, Deny: deny}, seen))
+		res, numbers, err := mask(in, f, NewMasker(Config{Key: key, Hosts: opt.Hosts, Deny: deny}, seen), plan)
 		if err != nil {
 			return res, err
 		}
-		err = prove(in, f.Name(), seen, &res)
+		res.Cases = len(before)
+		err = prove(before, f.Name(), seen, numbers)
 		var e *Leak
 		if errors.As(err, &e) && try == 0 {
 			deny = seen.List()
@@ -109,31 +118,34 @@ func seekStart(f *os.File) error {
 }
 
 // mask writes the masked capture to f.
-func mask(in string, f *os.File, m *Masker) (Result, error) {
+func mask(in string, f *os.File, m *Masker, plan plan) (Result, *numbers, error) {
 	src, err := capture.Open([]string{in}, nil, capture.Options{})
 	if err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
+	var n numbers
 	defer src.Close()
 	kind := src.Inputs()[0].Kind
 	format, wrapping, _ := strings.Cut(kind, "+")
 	res := Result{Kind: kind}
 	if format == "har" {
 		if wrapping != "" {
-			return res, &Error{in + ": a HAR within " + wrapping + " is not redacted", "unpack it first"}
+			return res, nil, &Error{in + ": a HAR within " + wrapping + " is not redacted", "unpack it first"}
 		}
 		res.Records, err = maskHAR(in, f, m)
 	} else {
-		p := newPackets(m, newPatched(f))
+		p := newPackets(m, newPatched(f), plan)
 		err = p.run(src, format, in)
-		res.Records, res.Encrypted, res.Blank = src.Inputs()[0].Records, p.encrypted, p.blanked
+		n = p.numbers
+		res.Records, res.Opened, res.Encrypted, res.Blank = src.Inputs()[0].Records, p.opened, p.encrypted, p.blanked
+		res.Inserted = len(n.inserted)
 	}
 	res.Warnings = src.Warnings()
 	res.Secrets = m.seen.Len()
 	if err == nil && m.seen.More {
 		err = &Error{fmt.Sprintf("%s: more than %d credentials, which is more than can be searched for afterwards", in, mostSecrets), "cut it: editcap -c 100000 IN OUT"}
 	}
-	return res, err
+	return res, &n, err
 }
 
 // mostEntry bounds one entry of a HAR, which is held whole.

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"mcp401/capture"
 	"mcp401/decode"
 	"mcp401/decode/inet"
 	"mcp401/decode/tcp"
+	"mcp401/decode/tls"
 )
 
 // packets rewrites a capture of packets. Each is written with its payload
@@ -24,6 +26,7 @@ type packets struct {
 	inet  *inet.Decoder
 	table *tcp.Table
 
+	ng         bool // it is a pcapng
 	nano       bool // pcap: time stamps in nanoseconds
 	link       capture.LinkType
 	began      bool
@@ -37,7 +40,24 @@ type packets struct {
 	pieces  int            // pieces of streams so far
 	held    int            // bytes of bodies that are not whole
 
-	encrypted, blanked int
+	// Connections that are made anew, and what became of frame numbers by it.
+	plan    plan
+	keys    *tls.Keys // nil: TLS stays as it is
+	remakes map[int]*remake
+	by      map[pair]*remake
+	retired []*remake
+	dirty   []*remake
+	numbers numbers
+	written int
+
+	encrypted, opened, blanked int
+}
+
+// A pair is the addresses of a connection, the client's first, and the path
+// that its packets take.
+type pair struct {
+	client, server netip.AddrPort
+	path           uint64
 }
 
 // mostWaiting bounds the packets that are remembered because their payload was
@@ -55,16 +75,24 @@ type frame struct {
 	csum int64 // offset of the TCP checksum; 0: it is not kept
 }
 
-func newPackets(m *Masker, out *patched) *packets {
-	p := &packets{m: m, out: out, inet: inet.New(decode.Limits{}, nil), waiting: map[int]*frame{}, lost: map[int][2]uint64{}}
+func newPackets(m *Masker, out *patched, plan plan) *packets {
+	p := &packets{
+		m: m, out: out, inet: inet.New(decode.Limits{}, nil), waiting: map[int]*frame{}, lost: map[int][2]uint64{},
+		plan: plan, remakes: map[int]*remake{}, by: map[pair]*remake{}, numbers: numbers{shifted: map[int][]int{}},
+	}
 	p.table = tcp.NewTable(decode.Limits{}, p.open, nil)
+	if plan.clear {
+		p.keys = tls.NewKeys(decode.Limits{})
+		p.keys.Add(plan.keys)
+	}
 	return p
 }
 
 // run rewrites src, which is of the format and named in.
 func (p *packets) run(src capture.Source, format, in string) error {
-	p.nano = format == "pcap" && !micro(in)
+	p.nano, p.ng = format == "pcap" && !micro(in), format == "pcapng"
 	var at decode.Mark
+	var last capture.Record
 	for {
 		r, err := src.Next()
 		if errors.Is(err, io.EOF) {
@@ -78,17 +106,30 @@ func (p *packets) run(src capture.Source, format, in string) error {
 		}
 		switch {
 		case r.Packet != nil:
-			err = p.packet(r, format == "pcapng")
-		case r.Loss != nil && format == "pcapng":
+			last = capture.Record{Num: r.Num, Time: r.Time}
+			err = p.packet(r)
+		case r.Loss != nil && p.ng:
 			p.loss(r)
+		case r.Secret != nil && p.keys != nil:
+			p.keys.Add(r.Secret.Lines)
+			p.keys.Retry(at)
+		}
+		if err == nil {
+			err = p.rest(last)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	p.table.Close(at)
+	if p.keys != nil {
+		p.keys.Done(at)
+	}
+	if err := p.rest(last); err != nil {
+		return err
+	}
 	if !p.began {
-		p.begin(format == "pcapng", p.link)
+		p.begin(p.link)
 	}
 	return p.out.close()
 }
@@ -108,9 +149,9 @@ func micro(name string) bool {
 	return le != magicNano && be != magicNano && b[0] != 0x1f && b[0] != 0x28
 }
 
-func (p *packets) begin(pcapng bool, link capture.LinkType) {
+func (p *packets) begin(link capture.LinkType) {
 	p.began, p.link = true, link
-	if pcapng {
+	if p.ng {
 		var b [28]byte
 		binary.LittleEndian.PutUint32(b[0:], 0x0a0d0d0a)
 		binary.LittleEndian.PutUint32(b[4:], 28)
@@ -151,12 +192,13 @@ func (p *packets) describe(id int, link capture.LinkType) {
 }
 
 // record writes a packet and returns the offset of its data.
-func (p *packets) record(r capture.Record, pcapng bool) (int64, error) {
+func (p *packets) record(r capture.Record) (int64, error) {
 	k := r.Packet
 	if !p.began {
-		p.begin(pcapng, k.Link)
+		p.begin(k.Link)
 	}
-	if !pcapng {
+	p.written++
+	if !p.ng {
 		if k.Link != p.link {
 			return 0, &Error{fmt.Sprintf("frame %d: another link type than before, which a pcap cannot hold", r.Num), "convert it with: editcap -F pcapng IN OUT.pcapng"}
 		}
@@ -195,7 +237,7 @@ func (p *packets) record(r capture.Record, pcapng bool) (int64, error) {
 // loss writes what the capture lost as an interface statistics block.
 func (p *packets) loss(r capture.Record) {
 	if !p.began {
-		p.begin(true, capture.LinkEthernet)
+		p.begin(capture.LinkEthernet)
 	}
 	p.describe(r.Loss.Interface, p.link)
 	total := p.lost[r.Loss.Interface]
@@ -221,10 +263,15 @@ func (p *packets) loss(r capture.Record) {
 }
 
 // packet writes a packet and tells its connection.
-func (p *packets) packet(r capture.Record, pcapng bool) error {
+func (p *packets) packet(r capture.Record) error {
 	at := decode.Mark{Frame: r.Num, Time: r.Time}
 	p.data = append(p.data[:0], r.Packet.Data...)
 	s, ok := p.inet.Segment(at, r.Packet)
+	if ok {
+		if c := p.made(r, &s); c != nil {
+			return p.remake(c, r, &s)
+		}
+	}
 	head, payload := 0, -1
 	if ok {
 		head, payload = within(r.Packet.Data, &s)
@@ -244,7 +291,7 @@ func (p *packets) packet(r capture.Record, pcapng bool) error {
 		f.sum = p.checksum(&s, head, payload)
 		binary.BigEndian.PutUint16(p.data[head+16:], fold(f.sum))
 	}
-	offset, err := p.record(r, pcapng)
+	offset, err := p.record(r)
 	if err != nil {
 		return err
 	}
@@ -481,4 +528,109 @@ func (p *packets) addresses(ip []byte) {
 			copy(ip[i:], v[:])
 		}
 	}
+}
+
+// made returns the connection of a segment if it is made anew.
+func (p *packets) made(r capture.Record, s *inet.Segment) *remake {
+	if f, ok := p.plan.flow(r.Num); ok {
+		if _, known := linkHeader(r.Packet, f.Client.Addr().Is4()); !known {
+			return nil
+		}
+		c := newRemake(p, f)
+		p.remakes[f.First] = c
+		p.by[pair{f.Client, f.Server, s.Path}] = c
+		c.path = s.Path
+	}
+	if len(p.by) == 0 {
+		return nil
+	}
+	c := p.by[pair{s.Src, s.Dst, s.Path}]
+	if c == nil {
+		c = p.by[pair{s.Dst, s.Src, s.Path}]
+	}
+	if c == nil {
+		return nil
+	}
+	m := &c.sides[c.dir(s)]
+	if s.Flags&inet.SYN != 0 && m.based && s.Seq+1 != m.base {
+		p.forget(c) // another connection of the same ports
+		return nil
+	}
+	return c
+}
+
+// remake writes a packet of a connection that is made anew.
+func (p *packets) remake(c *remake, r capture.Record, s *inet.Segment) error {
+	d := c.dir(s)
+	m := &c.sides[d]
+	head, payload := within(r.Packet.Data, s)
+	var tcp []byte
+	if payload >= 0 {
+		tcp = r.Packet.Data[head:payload]
+	}
+	m.link, _ = linkHeader(r.Packet, m.src.Addr().Is4())
+	m.kind, m.iface, m.window = r.Packet.Link, r.Packet.Interface, s.Window
+	if !m.based {
+		m.based, m.base = true, s.Seq
+		if s.Flags&inet.SYN != 0 {
+			m.base++
+		}
+		m.next = m.base
+	}
+	stray := s.Seq - m.next
+	p.table.Segment(decode.Mark{Frame: r.Num, Time: r.Time}, s)
+	return c.segment(r, s, d, stray, tcp)
+}
+
+// rest writes what is due of all connections that are made anew.
+func (p *packets) rest(r capture.Record) error {
+	for len(p.dirty) > 0 {
+		c := p.dirty[0]
+		p.dirty = p.dirty[1:]
+		if err := c.rest(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retire is the end of a connection, of which frames may still come.
+func (p *packets) retire(c *remake) {
+	delete(p.remakes, c.flow.First)
+	p.retired = append(p.retired, c)
+	if len(p.retired) > limits.Lingering {
+		p.forget(p.retired[0])
+		p.retired = p.retired[1:]
+	}
+}
+
+func (p *packets) forget(c *remake) {
+	k := pair{c.flow.Client, c.flow.Server, c.path}
+	if p.by[k] == c {
+		delete(p.by, k)
+	}
+}
+
+// moved notes that a request which began in a frame of the input begins in the
+// frame that was written last, as far as that is not the same one.
+func (p *packets) moved(from int) {
+	if p.written != p.numbers.of(from) && len(p.numbers.shifted) < mostShifted {
+		p.numbers.shifted[from] = append(p.numbers.shifted[from], p.written)
+	}
+}
+
+// mostShifted bounds the frames of which is known where else a request begins
+// now. Beyond it verdicts are not found again, and the file is refused.
+const mostShifted = 1 << 20
+
+// Numbers is what became of the numbers of frames.
+type numbers struct {
+	inserted []int         // frames of the input behind which one was inserted, in order
+	shifted  map[int][]int // frames in which a request began, and those in which it begins now
+}
+
+// of returns the number in the output of a frame of the input.
+func (n *numbers) of(frame int) int {
+	i, _ := slices.BinarySearch(n.inserted, frame)
+	return frame + i
 }

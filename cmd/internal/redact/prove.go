@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"mcp401/capture"
 	"mcp401/cmd/internal/pipeline"
@@ -25,19 +26,17 @@ func (l *Leak) Error() string {
 	return "a credential is still in it, " + l.where + ": no file is left"
 }
 
-// prove analyses in and what was made of it, and searches that for every
-// credential.
-func prove(in, out string, seen *Secrets, res *Result) error {
-	before, err := verdicts(in)
+// prove analyses what was made, and searches it for every credential.
+func prove(before []Judged, out string, seen *Secrets, n *numbers) error {
+	src, err := capture.Open([]string{out}, nil, capture.Options{})
 	if err != nil {
 		return err
 	}
-	after, err := verdicts(out)
+	after, err := Verdicts(src)
 	if err != nil {
 		return err
 	}
-	res.Cases = len(before)
-	if err := same(before, after); err != nil {
+	if err := same(before, after, n); err != nil {
 		return err
 	}
 	return Search(out, seen)
@@ -49,29 +48,11 @@ type Judged struct {
 	Verdict, Cause string
 }
 
-// keyless leaves the keys of TLS connections out: what is written holds none.
-type keyless struct{ capture.Source }
-
-func (k keyless) Next() (capture.Record, error) {
-	for {
-		r, err := k.Source.Next()
-		if err != nil || r.Secret == nil {
-			return r, err
-		}
-	}
-}
-
-// verdicts analyses a file without the keys in it.
-func verdicts(name string) ([]Judged, error) {
-	src, err := capture.Open([]string{name}, nil, capture.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return Verdicts(keyless{src})
-}
-
 // Verdicts analyses a capture, which it closes.
-func Verdicts(src capture.Source) ([]Judged, error) {
+func Verdicts(src capture.Source) ([]Judged, error) { return verdicts(src, nil) }
+
+// verdicts is Verdicts for who wants to see the HTTP events too.
+func verdicts(src capture.Source, http func(*decode.Flow, *httpmsg.Event)) ([]Judged, error) {
 	var list []Judged
 	words := map[string]string{} // one copy of each
 	once := func(s string) string {
@@ -80,7 +61,7 @@ func Verdicts(src capture.Source) ([]Judged, error) {
 		}
 		return words[s]
 	}
-	_, err := pipeline.Run(context.Background(), src, pipeline.Config{Jobs: 1}, func(o report.Object) error {
+	_, err := pipeline.Run(context.Background(), src, pipeline.Config{HTTP: http}, func(o report.Object) error {
 		if o.Case != nil {
 			list = append(list, Judged{o.Case.Frame, once(o.Case.Verdict), once(o.Case.Cause)})
 		}
@@ -92,33 +73,39 @@ func Verdicts(src capture.Source) ([]Judged, error) {
 	return list, nil
 }
 
-// same compares two analyses.
-func same(before, after []Judged) error {
-	type key struct {
-		frame, n int
+// same compares two analyses: to each call of the one there must be a call of
+// the other in the same frame, as frames are numbered now, with the same
+// verdict and cause.
+func same(before, after []Judged, n *numbers) error {
+	left := map[Judged]int{}
+	for _, j := range after {
+		left[j]++
 	}
-	index := func(list []Judged) map[key]Judged {
-		m, count := map[key]Judged{}, map[int]int{}
-		for _, j := range list {
-			m[key{j.Frame, count[j.Frame]}] = j
-			count[j.Frame]++
+	for _, want := range before {
+		places := append([]int{n.of(want.Frame)}, n.shifted[want.Frame]...)
+		found := false
+		for _, frame := range places {
+			got := want
+			if got.Frame = frame; left[got] > 0 {
+				left[got]--
+				found = true
+				break
+			}
 		}
-		return m
-	}
-	b, a := index(before), index(after)
-	for _, j := range before {
-		got, ok := a[key{j.Frame, 0}]
-		if want := b[key{j.Frame, 0}]; !ok || got != want {
+		if !found {
+			var got Judged
+			for _, j := range after {
+				if slices.Contains(places, j.Frame) && left[j] > 0 {
+					got = j
+				}
+			}
 			return differs(want, got)
 		}
 	}
-	if len(before) != len(after) {
-		for _, j := range after {
-			if _, ok := b[key{j.Frame, 0}]; !ok {
-				return differs(Judged{Frame: j.Frame}, j)
-			}
+	for _, j := range after {
+		if left[j] > 0 {
+			return differs(Judged{Frame: j.Frame}, j)
 		}
-		return differs(Judged{}, Judged{})
 	}
 	return nil
 }
