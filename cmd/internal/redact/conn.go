@@ -161,6 +161,7 @@ func (p *packets) open(f decode.Flow) decode.Conn {
 
 func (c *conn) Data(d decode.Dir, at decode.Mark, b []byte) {
 	if c.made != nil {
+		c.made.at = at.Frame
 		c.sides[d].pos += int64(len(b))
 	} else {
 		c.locate(d, at, b)
@@ -198,6 +199,9 @@ func (c *conn) locate(d decode.Dir, at decode.Mark, b []byte) {
 
 func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
 	s := &c.sides[d]
+	if c.made != nil {
+		c.made.at = at.Frame
+	}
 	if n < 0 {
 		s.based = false
 		s.pos++
@@ -234,6 +238,9 @@ func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 		return
 	}
 	c.ended[d] = true
+	if c.made != nil {
+		c.made.at = at.Frame
+	}
 	if !c.known && c.ended[d.Other()] {
 		c.speak("")
 	}

@@ -19,6 +19,7 @@ type http2Writer struct {
 	c     *conn
 	dec   *http2.Conn
 	begun [2]bool
+	holed bool // a message has the hole in hand
 	over  bool // what is cut now is so by the end of the connection
 	open  map[uint32]*[2]*message
 	block []byte
@@ -48,7 +49,17 @@ func newHTTP2(c *conn, upgraded bool) decode.Conn {
 }
 
 func (h *http2Writer) Data(d decode.Dir, at decode.Mark, b []byte) { h.dec.Data(d, at, b) }
-func (h *http2Writer) Gap(d decode.Dir, at decode.Mark, n int)     { h.dec.Gap(d, at, n) }
+
+// Gap makes a hole as well where no message is known that has one: it may hide
+// a head.
+func (h *http2Writer) Gap(d decode.Dir, at decode.Mark, n int) {
+	h.holed = false
+	h.dec.Gap(d, at, n)
+	if !h.holed {
+		h.begin(d)
+		h.c.made.skip(d, -1)
+	}
+}
 
 func (h *http2Writer) End(d decode.Dir, at decode.Mark, why decode.End) {
 	h.over = true
@@ -207,6 +218,7 @@ func (h *http2Writer) data(d decode.Dir, id uint32, m *message, b []byte) {
 // hole puts DATA of which nothing was captured, or a hole of which nobody knows
 // what it hides.
 func (h *http2Writer) hole(d decode.Dir, id uint32, m *message, n int) {
+	h.holed = true
 	if m != nil && m.media == "text/event-stream" && !m.drop {
 		h.c.flush(d, m, len(m.buf))
 	}

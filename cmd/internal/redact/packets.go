@@ -47,6 +47,8 @@ type packets struct {
 	by      map[pair]*remake
 	retired []*remake
 	dirty   []*remake
+	queue   []*slot // frames that are not written yet
+	waits   int     // bytes that they take
 	numbers numbers
 	written int
 
@@ -72,7 +74,13 @@ type frame struct {
 	at   int64 // offset of its payload in the file
 	left int   // bytes that were not told
 	sum  uint32
-	csum int64 // offset of the TCP checksum; 0: it is not kept
+	csum int64  // offset of the TCP checksum; 0: it is not kept
+	data []byte // the packet, as long as it is not written: offsets are in it
+}
+
+// placed says that a packet was written at an offset.
+func (f *frame) placed(at int64) {
+	f.at, f.csum, f.data = f.at+at, f.csum+at, nil
 }
 
 func newPackets(m *Masker, out *patched, plan plan) *packets {
@@ -108,14 +116,17 @@ func (p *packets) run(src capture.Source, format, in string) error {
 		case r.Packet != nil:
 			last = capture.Record{Num: r.Num, Time: r.Time}
 			err = p.packet(r)
+		case r.Loss != nil && p.ng && len(p.queue) > 0:
+			loss := *r.Loss
+			p.push(&slot{num: last.Num, time: r.Time, extra: true, loss: &loss})
 		case r.Loss != nil && p.ng:
-			p.loss(r)
+			p.loss(*r.Loss, r.Time)
 		case r.Secret != nil && p.keys != nil:
 			p.keys.Add(r.Secret.Lines)
 			p.keys.Retry(at)
 		}
 		if err == nil {
-			err = p.rest(last)
+			err = p.rest(last.Num, last.Time, false)
 		}
 		if err != nil {
 			return err
@@ -125,7 +136,7 @@ func (p *packets) run(src capture.Source, format, in string) error {
 	if p.keys != nil {
 		p.keys.Done(at)
 	}
-	if err := p.rest(last); err != nil {
+	if err := p.rest(last.Num, last.Time, true); err != nil {
 		return err
 	}
 	if !p.began {
@@ -191,41 +202,41 @@ func (p *packets) describe(id int, link capture.LinkType) {
 	}
 }
 
-// record writes a packet and returns the offset of its data.
-func (p *packets) record(r capture.Record) (int64, error) {
-	k := r.Packet
+// record writes the packet in p.data, of that length on the wire, and returns
+// the offset of its data.
+func (p *packets) record(t time.Time, link capture.LinkType, iface, length int) (int64, error) {
 	if !p.began {
-		p.begin(k.Link)
+		p.begin(link)
 	}
 	p.written++
 	if !p.ng {
-		if k.Link != p.link {
-			return 0, &Error{fmt.Sprintf("frame %d: another link type than before, which a pcap cannot hold", r.Num), "convert it with: editcap -F pcapng IN OUT.pcapng"}
+		if link != p.link {
+			return 0, &Error{fmt.Sprintf("frame %d: another link type than before, which a pcap cannot hold", p.written), "convert it with: editcap -F pcapng IN OUT.pcapng"}
 		}
 		var h [16]byte
 		unit := int64(time.Microsecond)
 		if p.nano {
 			unit = 1
 		}
-		binary.LittleEndian.PutUint32(h[0:], uint32(r.Time.Unix()))
-		binary.LittleEndian.PutUint32(h[4:], uint32(int64(r.Time.Nanosecond())/unit))
+		binary.LittleEndian.PutUint32(h[0:], uint32(t.Unix()))
+		binary.LittleEndian.PutUint32(h[4:], uint32(int64(t.Nanosecond())/unit))
 		binary.LittleEndian.PutUint32(h[8:], uint32(len(p.data)))
-		binary.LittleEndian.PutUint32(h[12:], uint32(k.Length))
+		binary.LittleEndian.PutUint32(h[12:], uint32(length))
 		p.out.append(h[:])
 		return p.out.append(p.data), nil
 	}
-	p.describe(k.Interface, k.Link)
+	p.describe(iface, link)
 	pad := -len(p.data) & 3
 	size := uint32(32 + len(p.data) + pad)
 	var h [28]byte
-	stamp := uint64(r.Time.UnixNano())
+	stamp := uint64(t.UnixNano())
 	binary.LittleEndian.PutUint32(h[0:], 6)
 	binary.LittleEndian.PutUint32(h[4:], size)
-	binary.LittleEndian.PutUint32(h[8:], uint32(k.Interface))
+	binary.LittleEndian.PutUint32(h[8:], uint32(iface))
 	binary.LittleEndian.PutUint32(h[12:], uint32(stamp>>32))
 	binary.LittleEndian.PutUint32(h[16:], uint32(stamp))
 	binary.LittleEndian.PutUint32(h[20:], uint32(len(p.data)))
-	binary.LittleEndian.PutUint32(h[24:], uint32(k.Length))
+	binary.LittleEndian.PutUint32(h[24:], uint32(length))
 	p.out.append(h[:])
 	at := p.out.append(p.data)
 	var tail [8]byte
@@ -235,23 +246,23 @@ func (p *packets) record(r capture.Record) (int64, error) {
 }
 
 // loss writes what the capture lost as an interface statistics block.
-func (p *packets) loss(r capture.Record) {
+func (p *packets) loss(l capture.Loss, t time.Time) {
 	if !p.began {
 		p.begin(capture.LinkEthernet)
 	}
-	p.describe(r.Loss.Interface, p.link)
-	total := p.lost[r.Loss.Interface]
+	p.describe(l.Interface, p.link)
+	total := p.lost[l.Interface]
 	code, i := uint16(5), 0 // isb_ifdrop
-	if r.Loss.Reason == "kernel" {
+	if l.Reason == "kernel" {
 		code, i = 7, 1 // isb_osdrop
 	}
-	total[i] += r.Loss.Packets
-	p.lost[r.Loss.Interface] = total
+	total[i] += l.Packets
+	p.lost[l.Interface] = total
 	var b [40]byte
-	stamp := uint64(r.Time.UnixNano())
+	stamp := uint64(t.UnixNano())
 	binary.LittleEndian.PutUint32(b[0:], 5)
 	binary.LittleEndian.PutUint32(b[4:], 40)
-	binary.LittleEndian.PutUint32(b[8:], uint32(r.Loss.Interface))
+	binary.LittleEndian.PutUint32(b[8:], uint32(l.Interface))
 	binary.LittleEndian.PutUint32(b[12:], uint32(stamp>>32))
 	binary.LittleEndian.PutUint32(b[16:], uint32(stamp))
 	binary.LittleEndian.PutUint16(b[20:], code)
@@ -269,7 +280,9 @@ func (p *packets) packet(r capture.Record) error {
 	s, ok := p.inet.Segment(at, r.Packet)
 	if ok {
 		if c := p.made(r, &s); c != nil {
-			return p.remake(c, r, &s)
+			p.push(c.arrive(r, &s))
+			p.table.Segment(at, &s)
+			return nil
 		}
 	}
 	head, payload := 0, -1
@@ -291,18 +304,24 @@ func (p *packets) packet(r capture.Record) error {
 		f.sum = p.checksum(&s, head, payload)
 		binary.BigEndian.PutUint16(p.data[head+16:], fold(f.sum))
 	}
-	offset, err := p.record(r)
-	if err != nil {
-		return err
+	if payload >= 0 {
+		f.at, f.csum = int64(payload), int64(head)+16
+	} else {
+		f.n = 0 // it came in fragments, and is written nowhere
+	}
+	if len(p.queue) > 0 {
+		f.data = slices.Clone(p.data)
+		p.push(&slot{num: r.Num, time: r.Time, kind: r.Packet.Link, iface: r.Packet.Interface, data: f.data, length: r.Packet.Length, f: f})
+	} else {
+		offset, err := p.record(r.Time, r.Packet.Link, r.Packet.Interface, r.Packet.Length)
+		if err != nil {
+			return err
+		}
+		f.placed(offset)
 	}
 	if !ok {
 		p.table.Pass(r.Time)
 		return nil
-	}
-	if payload >= 0 {
-		f.at, f.csum = offset+int64(payload), offset+int64(head)+16
-	} else {
-		f.n = 0 // it came in fragments, and is written nowhere
 	}
 	if s.Flags&inet.SYN != 0 {
 		f.seq++
@@ -342,11 +361,16 @@ func (p *packets) fill(f *frame, from int, b []byte) {
 	if f == nil || len(b) == 0 {
 		return
 	}
-	p.out.patch(f.at+int64(from), b)
 	f.sum = sum(f.sum, b, from)
 	var c [2]byte
 	binary.BigEndian.PutUint16(c[:], fold(f.sum))
-	p.out.patch(f.csum, c[:])
+	if f.data != nil {
+		copy(f.data[f.at+int64(from):], b)
+		copy(f.data[f.csum:], c[:])
+	} else {
+		p.out.patch(f.at+int64(from), b)
+		p.out.patch(f.csum, c[:])
+	}
 	f.left -= len(b)
 	if f.left <= 0 {
 		delete(p.waiting, f.num)
@@ -559,43 +583,20 @@ func (p *packets) made(r capture.Record, s *inet.Segment) *remake {
 	return c
 }
 
-// remake writes a packet of a connection that is made anew.
-func (p *packets) remake(c *remake, r capture.Record, s *inet.Segment) error {
-	d := c.dir(s)
-	m := &c.sides[d]
-	head, payload := within(r.Packet.Data, s)
-	var tcp []byte
-	if payload >= 0 {
-		tcp = r.Packet.Data[head:payload]
-	}
-	m.link, _ = linkHeader(r.Packet, m.src.Addr().Is4())
-	m.kind, m.iface, m.window = r.Packet.Link, r.Packet.Interface, s.Window
-	if !m.based {
-		m.based, m.base = true, s.Seq
-		if s.Flags&inet.SYN != 0 {
-			m.base++
-		}
-		m.next = m.base
-	}
-	stray := s.Seq - m.next
-	p.table.Segment(decode.Mark{Frame: r.Num, Time: r.Time}, s)
-	return c.segment(r, s, d, stray, tcp)
-}
-
-// rest writes what is due of all connections that are made anew.
-func (p *packets) rest(r capture.Record) error {
+// rest makes frames for what is due and has none, and writes those that need
+// not wait.
+func (p *packets) rest(num int, at time.Time, all bool) error {
 	for len(p.dirty) > 0 {
-		c := p.dirty[0]
+		r := p.dirty[0]
 		p.dirty = p.dirty[1:]
-		if err := c.rest(r); err != nil {
-			return err
-		}
+		r.rest(num, at)
 	}
-	return nil
+	return p.drain(at, all)
 }
 
 // retire is the end of a connection, of which frames may still come.
 func (p *packets) retire(c *remake) {
+	c.over = true
 	delete(p.remakes, c.flow.First)
 	p.retired = append(p.retired, c)
 	if len(p.retired) > limits.Lingering {

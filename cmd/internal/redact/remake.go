@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"time"
 
 	"mcp401/capture"
 	"mcp401/decode"
@@ -17,8 +18,8 @@ import (
 // Each frame stays in its place with its time, its flags and its TCP options,
 // and carries what its bytes brought to light: nothing, where a record is not
 // whole yet, and the whole record where it is. So a message begins in the frame
-// in which it was known before. What is more than fits, or is known when
-// another connection's frame is in hand, gets a frame of its own behind it.
+// in which it was known before. What is more than fits, or is known when its
+// frame was written already, gets a frame of its own behind the last one.
 // Sequence and acknowledgment numbers are counted anew, holes stay holes.
 type remake struct {
 	p     *packets
@@ -26,7 +27,9 @@ type remake struct {
 	sides [2]stream
 	path  uint64
 	top   *conn
-	dirty bool // something is due
+	at    int  // number of the frame of what is told
+	dirty bool // something is due that no frame waits for
+	over  bool
 }
 
 // A stream is one direction of a remake. Positions count its new bytes, holes
@@ -42,24 +45,28 @@ type stream struct {
 	next  uint32 // of the capture: the sequence number of the next byte to be told
 	base  uint32 // sequence number of position 0
 	pos   int64  // of the next new byte
-	sent  int64  // everything before stands in frames
+	sent  int64  // up to where frames were written
 	holed bool   // nothing came since the last hole of unknown size
 
-	pieces []piece           // what is in no frame yet
+	pieces []*piece          // what is in no frame yet, in order
+	loose  []*piece          // of them: those that no frame waits for
 	places []place           // where what may still be written stands
 	full   int               // so many of them are worth a look
 	open   map[*message]bool // contents that are held
 	acks   []ack
 	acked  int64 // position up to which the other side acknowledged
 	heads  []begun
-	ended  bool // a FIN is due
-	closed bool // and was sent
+	ended  bool  // a FIN is due,
+	end    *slot // in this frame; nil: in one of its own
+	closed bool  // and was sent
 }
 
-// A piece is new bytes in a row.
+// A piece is new bytes in a row, which go into one frame.
 type piece struct {
-	pos int64
-	b   []byte
+	pos  int64
+	b    []byte
+	in   *slot // nil: one of its own
+	gone bool
 }
 
 // An ack says up to where a stream is acknowledged by what acknowledges the
@@ -69,7 +76,7 @@ type ack struct {
 	pos int64
 }
 
-// A begun is where the head of a message stands, and the frame in which it
+// A begun is where the head of a request stands, and the frame in which it
 // began before.
 type begun struct {
 	pos   int64
@@ -102,19 +109,22 @@ func (r *remake) dir(s *inet.Segment) decode.Dir {
 // streams was told, for acknowledgments.
 func (r *remake) Data(d decode.Dir, at decode.Mark, b []byte) {
 	r.layer().Data(d, at, b)
-	r.told(d, len(b))
+	s := &r.sides[d]
+	if k := r.p.slot(at.Frame); k != nil && k.r == r && k.d == d {
+		r.told(d, k.end-s.next)
+	} else {
+		r.told(d, uint32(len(b)))
+	}
 }
 
 func (r *remake) Gap(d decode.Dir, at decode.Mark, n int) {
 	r.layer().Gap(d, at, n)
-	if n < 0 {
-		n = 0
-	}
-	r.told(d, n)
+	r.told(d, uint32(max(n, 0)))
 }
 
 func (r *remake) End(d decode.Dir, at decode.Mark, why decode.End) {
 	r.layer().End(d, at, why)
+	r.at = at.Frame
 	if why == decode.Fin {
 		r.fin(d)
 	}
@@ -133,9 +143,9 @@ func (r *remake) layer() *conn {
 }
 
 // told notes that n more bytes of a captured stream were told.
-func (r *remake) told(d decode.Dir, n int) {
+func (r *remake) told(d decode.Dir, n uint32) {
 	s := &r.sides[d]
-	s.next += uint32(n)
+	s.next += n
 	if len(s.acks) >= mostAcks {
 		s.acked = s.acks[len(s.acks)/2].pos
 		s.acks = s.acks[:copy(s.acks, s.acks[len(s.acks)/2:])]
@@ -143,6 +153,7 @@ func (r *remake) told(d decode.Dir, n int) {
 	s.acks = append(s.acks, ack{s.next, s.pos})
 }
 
+// soil notes that something is due that no frame waits for.
 func (r *remake) soil() {
 	if !r.dirty {
 		r.dirty = true
@@ -150,21 +161,41 @@ func (r *remake) soil() {
 	}
 }
 
-// append puts masked bytes behind a stream.
+// slot is the frame that waits for what is told, nil if there is none.
+func (r *remake) slot(d decode.Dir) *slot {
+	if k := r.p.slot(r.at); k != nil && k.r == r && k.d == d {
+		return k
+	}
+	return nil
+}
+
+// append puts masked bytes behind a stream and returns their position.
 func (r *remake) append(d decode.Dir, b []byte) int64 {
 	s := &r.sides[d]
 	at := s.pos
 	if len(b) == 0 || s.ended {
 		return at
 	}
-	r.soil()
 	s.holed = false
 	s.pos += int64(len(b))
-	if k := len(s.pieces); k > 0 && s.pieces[k-1].pos+int64(len(s.pieces[k-1].b)) == at {
-		s.pieces[k-1].b = append(s.pieces[k-1].b, b...)
+	in := r.slot(d)
+	if k := len(s.pieces) - 1; k >= 0 && s.pieces[k].in == in && s.pieces[k].pos+int64(len(s.pieces[k].b)) == at && len(s.pieces[k].b)+len(b) <= mostPayload {
+		s.pieces[k].b = append(s.pieces[k].b, b...)
+		r.p.waits += len(b)
 		return at
 	}
-	s.pieces = append(s.pieces, piece{at, slices.Clone(b)})
+	for from := at; len(b) > 0; {
+		n := min(len(b), mostPayload)
+		k := &piece{from, slices.Clone(b[:n]), in, false}
+		s.pieces = append(s.pieces, k)
+		if r.p.waits += n; in != nil {
+			in.pieces = append(in.pieces, k)
+		} else {
+			s.loose = append(s.loose, k)
+			r.soil()
+		}
+		from, b = from+int64(n), b[n:]
+	}
 	return at
 }
 
@@ -197,9 +228,11 @@ func (r *remake) begins(d decode.Dir, frame int) {
 
 // fin ends a stream.
 func (r *remake) fin(d decode.Dir) {
-	if !r.sides[d].ended {
-		r.sides[d].ended = true
-		r.soil()
+	if s := &r.sides[d]; !s.ended {
+		s.ended, s.end = true, r.slot(d)
+		if s.end == nil {
+			r.soil()
+		}
 	}
 }
 
@@ -215,17 +248,21 @@ func (r *remake) open(d decode.Dir, m *message) {
 // write fills in bytes that were blank.
 func (r *remake) write(d decode.Dir, pos int64, b []byte) {
 	s := &r.sides[d]
-	for i := range s.pieces {
-		k := &s.pieces[i]
-		if off := pos - k.pos; off >= 0 && off < int64(len(k.b)) {
-			n := copy(k.b[off:], b)
-			pos, b = pos+int64(n), b[n:]
-		} else if off < 0 && off+int64(len(b)) > 0 {
+	r.p.fillIn(s.places, pos, b)
+	i, _ := slices.BinarySearchFunc(s.pieces, pos, func(k *piece, pos int64) int {
+		if k.pos+int64(len(k.b)) <= pos {
+			return -1
+		}
+		return 1
+	})
+	for end := pos + int64(len(b)); i < len(s.pieces) && s.pieces[i].pos < end; i++ {
+		k := s.pieces[i]
+		if off := pos - k.pos; off >= 0 {
+			copy(k.b[off:], b)
+		} else {
 			copy(k.b, b[-off:])
-			b = b[:-off]
 		}
 	}
-	r.p.fillIn(s.places, pos, b)
 }
 
 // release forgets where bytes stand that nobody will write to.
@@ -263,66 +300,86 @@ func (s *stream) acknowledged(n uint32) uint32 {
 	return v
 }
 
-// segment writes a frame of the connection, after it was told to the table.
-func (r *remake) segment(rec capture.Record, g *inet.Segment, d decode.Dir, stray uint32, in []byte) error {
-	s, o := &r.sides[d], &r.sides[d.Other()]
-	flags := g.Flags &^ (inet.FIN | inet.PSH)
-	seq := s.base + uint32(s.sent)
-	switch {
-	case flags&inet.SYN != 0:
-		seq = s.base - 1
-	case s.closed:
-		seq++
-	}
-	if flags&inet.RST != 0 && !(s.closed && stray == 1) {
-		seq += stray // how far it was from where it should be decides what it means
-	}
-	var n uint32
-	if flags&inet.ACK != 0 {
+// send writes a frame with what is due in it.
+func (r *remake) send(k *slot) error {
+	s, o := &r.sides[k.d], &r.sides[k.d.Other()]
+	var ackNum uint32
+	if k.flags&inet.ACK != 0 && (o.based || !k.extra) {
 		if !o.based {
-			o.based, o.base, o.next = true, g.Ack, g.Ack
+			o.based, o.base, o.next = true, k.ack, k.ack
 		}
-		if n = o.acknowledged(g.Ack); int32(g.Ack-o.base) < 0 {
-			n = g.Ack
+		if ackNum = o.acknowledged(k.ack); int32(k.ack-o.base) < 0 {
+			ackNum = k.ack
 		}
 	}
-	return r.frame(rec, d, options(in), seq, n, flags, g.Window)
+	var first *piece
+	pieces := k.pieces
+	if len(pieces) > 0 && k.flags&inet.RST == 0 {
+		first, pieces = pieces[0], pieces[1:]
+	}
+	fin := s.ended && s.end == k
+	if err := r.frame(k, first, fin && len(pieces) == 0, ackNum); err != nil {
+		return err
+	}
+	for i, more := range pieces {
+		if err := r.extra(k, more, fin && i == len(pieces)-1, ackNum); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// frame writes a frame with what is due in a direction, as much as fits.
-func (r *remake) frame(rec capture.Record, d decode.Dir, options []byte, seq, ackNum uint32, flags uint8, window uint16) error {
-	s := &r.sides[d]
+// extra writes a frame that was not captured, behind k.
+func (r *remake) extra(k *slot, p *piece, fin bool, ackNum uint32) error {
+	r.p.numbers.inserted = append(r.p.numbers.inserted, k.num)
+	e := *k
+	e.options, e.flags = nil, inet.ACK
+	return r.frame(&e, p, fin, ackNum)
+}
+
+// frame writes one frame, with a piece or without.
+func (r *remake) frame(k *slot, piece *piece, fin bool, ackNum uint32) error {
+	s, p := &r.sides[k.d], r.p
+	flags, seq := k.flags, s.base+uint32(s.sent)
+	if s.closed {
+		seq++
+	}
+	if flags&inet.SYN != 0 {
+		seq = s.base - 1
+	}
+	if flags&inet.RST != 0 && !(s.closed && k.stray == 1) {
+		seq += k.stray // how far it was from where it should be decides what it means
+	}
 	var payload []byte
 	pos := s.sent
-	if len(s.pieces) > 0 && flags&inet.RST == 0 {
-		k := &s.pieces[0]
-		pos = k.pos
-		payload = k.b[:min(len(k.b), mostPayload)]
-		k.b, k.pos = k.b[len(payload):], k.pos+int64(len(payload))
+	if piece != nil {
+		pos, payload = piece.pos, piece.b
 		if flags&inet.SYN == 0 {
 			seq = s.base + uint32(pos)
 		}
-		if len(k.b) == 0 {
+		s.sent = max(s.sent, pos+int64(len(payload)))
+		flags |= inet.ACK | inet.PSH
+		p.waits -= len(payload)
+		piece.gone = true
+		for len(s.pieces) > 0 && s.pieces[0].gone {
+			s.pieces[0] = nil
 			s.pieces = s.pieces[1:]
 		}
-		s.sent = pos + int64(len(payload))
-		flags |= inet.ACK | inet.PSH
 	}
-	if s.ended && !s.closed && len(s.pieces) == 0 && flags&(inet.RST|inet.SYN) == 0 {
-		if len(payload) == 0 {
+	if fin && flags&inet.RST == 0 {
+		if piece == nil {
 			seq = s.base + uint32(s.pos)
 		}
 		flags |= inet.FIN | inet.ACK
 		s.closed, s.sent = true, s.pos
 	}
-	p := r.p
 	src, dst := s.src, s.dst
 	if p.m.addr != nil {
 		src, dst = netip.AddrPortFrom(p.m.addr.of(src.Addr()), src.Port()), netip.AddrPortFrom(p.m.addr.of(dst.Addr()), dst.Port())
 	}
-	head := 20 + len(options)
-	p.data = append(p.data[:0], s.link...)
-	if p.m.addr != nil && s.kind == capture.LinkEthernet {
+	head := 20 + len(k.options)
+	p.data = append(p.data[:0], k.link...)
+	if p.m.addr != nil && k.kind == capture.LinkEthernet {
 		clear(p.data[:12])
 	}
 	p.data = ipHeader(p.data, src.Addr(), dst.Addr(), head+len(payload))
@@ -333,22 +390,22 @@ func (r *remake) frame(rec capture.Record, d decode.Dir, options []byte, seq, ac
 	binary.BigEndian.PutUint32(h[4:], seq)
 	binary.BigEndian.PutUint32(h[8:], ackNum)
 	h[12], h[13] = byte(head/4)<<4, flags
-	binary.BigEndian.PutUint16(h[14:], window)
-	p.data = append(append(p.data, h[:]...), options...)
+	binary.BigEndian.PutUint16(h[14:], k.window)
+	p.data = append(append(p.data, h[:]...), k.options...)
 	f := &frame{n: len(payload)}
 	f.sum = pseudo(src.Addr(), dst.Addr(), head+len(payload))
 	f.sum = sum(f.sum, p.data[at:], 0)
 	f.sum = sum(f.sum, payload, 0)
 	binary.BigEndian.PutUint16(p.data[at+16:], fold(f.sum))
 	p.data = append(p.data, payload...)
-	offset, err := p.record(capture.Record{Num: rec.Num, Time: rec.Time, Packet: &capture.Packet{Link: s.kind, Interface: s.iface, Length: len(p.data)}})
+	offset, err := p.record(k.time, k.kind, k.iface, len(p.data))
 	if err != nil {
 		return err
 	}
 	f.at, f.csum = offset+int64(at+head), offset+int64(at)+16
-	if len(payload) > 0 {
-		s.places = append(s.places, place{pos, len(payload), f, 0})
-		for len(s.heads) > 0 && s.heads[0].pos < s.sent {
+	if piece != nil {
+		s.place(place{pos, len(payload), f, 0})
+		for len(s.heads) > 0 && s.heads[0].pos < pos+int64(len(payload)) {
 			p.moved(s.heads[0].frame)
 			s.heads = s.heads[1:]
 		}
@@ -357,22 +414,40 @@ func (r *remake) frame(rec capture.Record, d decode.Dir, options []byte, seq, ac
 	return nil
 }
 
-// rest writes what is still due, in frames of their own.
-func (r *remake) rest(rec capture.Record) error {
+// place takes down where bytes stand, in order.
+func (s *stream) place(k place) {
+	i := len(s.places)
+	for i > 0 && s.places[i-1].pos > k.pos { // frames out of order
+		i--
+	}
+	s.places = slices.Insert(s.places, i, k)
+}
+
+// rest makes frames for what is due and no frame waits for.
+func (r *remake) rest(num int, at time.Time) {
 	r.dirty = false
 	for d := range r.sides {
 		s, o := &r.sides[d], &r.sides[1-d]
-		for len(s.pieces) > 0 || s.ended && !s.closed {
-			if s.link == nil { // the other side alone was captured
-				s.link, s.kind, s.iface, s.window = o.link, o.kind, o.iface, o.window
+		if s.link == nil { // the other side alone was captured
+			s.link, s.kind, s.iface = o.link, o.kind, o.iface
+		}
+		fresh := func() *slot {
+			k := &slot{
+				num: num, time: at, kind: s.kind, iface: s.iface, r: r, d: decode.Dir(d), extra: true,
+				link: s.link, flags: inet.ACK, ack: o.next, window: s.window, end: s.next,
 			}
-			r.p.numbers.inserted = append(r.p.numbers.inserted, rec.Num)
-			if err := r.frame(rec, decode.Dir(d), nil, s.base+uint32(s.sent), o.base+uint32(o.acked), inet.ACK, s.window); err != nil {
-				return err
-			}
+			r.p.push(k)
+			return k
+		}
+		for _, p := range s.loose {
+			p.in = fresh()
+			p.in.pieces = append(p.in.pieces, p)
+		}
+		s.loose = nil
+		if s.ended && !s.closed && s.end == nil {
+			s.end = fresh()
 		}
 	}
-	return nil
 }
 
 // pseudo is the sum of the pseudo header of a TCP segment (RFC 9293 section
@@ -435,29 +510,30 @@ func options(header []byte) []byte {
 }
 
 // linkHeader returns the link header for a packet of that version of IP, made
-// of the one that a captured packet has; false: its kind is not known here.
+// of the one that a captured packet has: tunnels are left out. False: that kind
+// of link is not known here.
 func linkHeader(k *capture.Packet, v4 bool) ([]byte, bool) {
 	at := network(k.Link, k.Data)
-	if at < 0 || at > len(k.Data) {
-		return nil, false
+	if at >= 0 && at < len(k.Data) && (k.Data[at]>>4 == 4) == v4 {
+		return slices.Clone(k.Data[:at]), true
 	}
-	b := slices.Clone(k.Data[:at])
-	same := at < len(k.Data) && (k.Data[at]>>4 == 4) == v4
-	if same {
+	kind, ppp := uint16(0x86dd), byte(0x57)
+	if v4 {
+		kind, ppp = 0x0800, 0x21
+	}
+	switch {
+	case k.Link == capture.LinkRaw:
+		return []byte{}, true
+	case k.Link == capture.LinkPPP:
+		return []byte{0xff, 0x03, 0, ppp}, true
+	case k.Link == capture.LinkEthernet && len(k.Data) >= 14:
+		return binary.BigEndian.AppendUint16(slices.Clone(k.Data[:12]), kind), true
+	case k.Link == capture.LinkLinuxSLL && len(k.Data) >= 16:
+		return binary.BigEndian.AppendUint16(slices.Clone(k.Data[:14]), kind), true
+	case k.Link == capture.LinkLinuxSLL2 && len(k.Data) >= 20:
+		b := slices.Clone(k.Data[:20])
+		binary.BigEndian.PutUint16(b, kind)
 		return b, true
 	}
-	kind := uint16(0x86dd)
-	if v4 {
-		kind = 0x0800
-	}
-	switch k.Link {
-	case capture.LinkEthernet, capture.LinkLinuxSLL:
-		binary.BigEndian.PutUint16(b[at-2:], kind)
-	case capture.LinkLinuxSLL2:
-		binary.BigEndian.PutUint16(b, kind)
-	case capture.LinkRaw:
-	default:
-		return nil, false
-	}
-	return b, true
+	return nil, false
 }
