@@ -96,8 +96,11 @@ func (h *http2Writer) begin(d decode.Dir) {
 
 func (h *http2Writer) event(e *httpmsg.Event) {
 	id, d := e.ID.Stream, e.Dir
-	if id&1 == 0 {
-		return // a push, which nobody asked for
+	if id&1 == 0 { // a push, which nobody asked for
+		if e.Kind == httpmsg.Head {
+			h.c.p.blanked++
+		}
+		return
 	}
 	ms := h.open[id]
 	if ms == nil {

@@ -3,7 +3,6 @@ package redact
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -211,7 +210,7 @@ func (p *packets) record(t time.Time, link capture.LinkType, iface, length int) 
 	p.written++
 	if !p.ng {
 		if link != p.link {
-			return 0, &Error{fmt.Sprintf("frame %d: another link type than before, which a pcap cannot hold", p.written), "convert it with: editcap -F pcapng IN OUT.pcapng"}
+			return 0, refuse("convert it with: editcap -F pcapng IN OUT.pcapng", "frame %d: another link type than before, which a pcap cannot hold", p.written)
 		}
 		var h [16]byte
 		unit := int64(time.Microsecond)
@@ -532,7 +531,9 @@ func (p *packets) mapped(r capture.Record, s *inet.Segment, head int) error {
 }
 
 func tunnelled(n int) error {
-	return &Error{fmt.Sprintf("frame %d: a tunnel, in which addresses are not replaced", n), "leave --hosts out, or capture inside the tunnel"}
+	err := refuse("leave --hosts out, or capture inside the tunnel", "frame %d: a tunnel, in which addresses are not replaced", n)
+	err.why = errPlace
+	return err
 }
 
 // addresses replaces the addresses of an IP header and mends its checksum.

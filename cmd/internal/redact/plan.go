@@ -30,8 +30,9 @@ func (p *plan) flow(first int) (decode.Flow, bool) {
 	return p.flows[i], true
 }
 
-// look analyses the input.
-func look(in string, opt Options) ([]Judged, plan, error) {
+// look analyses the input. With all, every connection that carries HTTP is
+// planned to be made anew.
+func look(in string, opt Options, all bool) ([]Judged, plan, error) {
 	p := plan{clear: opt.Clear}
 	src, err := capture.Open([]string{in}, nil, capture.Options{})
 	if err != nil {
@@ -44,7 +45,7 @@ func look(in string, opt Options) ([]Judged, plan, error) {
 	}
 	marked := map[int]bool{}
 	list, err := verdicts(s, func(f *decode.Flow, e *httpmsg.Event) {
-		if e.Kind == httpmsg.Head && !marked[f.First] && anew(e) {
+		if e.Kind == httpmsg.Head && !marked[f.First] && (all || anew(e)) {
 			marked[f.First] = true
 			p.flows = append(p.flows, decode.Flow{First: f.First, Client: f.Client, Server: f.Server})
 		}

@@ -120,11 +120,16 @@ func differs(want, got Judged) error {
 		}
 		return j.Verdict
 	}
-	return &Error{
-		fmt.Sprintf("masked, frame %d would be %s instead of %s: no file is left", want.Frame, name(got), name(want)),
-		"what cannot be masked in place (compressed or HTTP/2 messages, IP fragments) is blanked: mcp401 har writes it as a HAR",
-	}
+	err := refuse(
+		"mcp401 har IN -o OUT.har writes both hops as a HAR, which holds no holes and no refused connections",
+		"masked, frame %d would be %s instead of %s: no file is left", want.Frame, name(got), name(want),
+	)
+	err.why = errors.Join(errPlace, errDiffers)
+	return err
 }
+
+// errDiffers is that a verdict would be another one.
+var errDiffers = errors.New("a verdict differs")
 
 // Search looks for every credential in the bytes of a capture file, and in the
 // streams and bodies that it makes. One that it finds is an error.

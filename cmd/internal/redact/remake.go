@@ -312,12 +312,17 @@ func (r *remake) send(k *slot) error {
 			ackNum = k.ack
 		}
 	}
-	var first *piece
+	// What does not fit: a RST carries nothing, and behind the last bytes there
+	// may be a hole before the FIN.
 	pieces := k.pieces
+	fin := s.ended && s.end == k
+	if n := len(pieces); fin && n > 0 && pieces[n-1].pos+int64(len(pieces[n-1].b)) < s.pos {
+		pieces = append(slices.Clip(pieces), nil)
+	}
+	var first *piece
 	if len(pieces) > 0 && k.flags&inet.RST == 0 {
 		first, pieces = pieces[0], pieces[1:]
 	}
-	fin := s.ended && s.end == k
 	if err := r.frame(k, first, fin && len(pieces) == 0, ackNum); err != nil {
 		return err
 	}
