@@ -74,12 +74,7 @@ func File(in, out string, opt Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", out, nameless(err))
 	}
-	defer func() {
-		if k := os.Getenv("KEEP"); k != "" {
-			os.Rename(tmp, k)
-		}
-		os.Remove(tmp)
-	}()
+	defer os.Remove(tmp)
 	res, err := attempts(in, out, f, opt)
 	if err = cmp.Or(err, f.Close()); err != nil {
 		return res, err
