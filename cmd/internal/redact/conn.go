@@ -751,12 +751,12 @@ func (c *conn) drop(m *message) {
 // events masks the events of a stream that are whole: up to the last empty
 // line. What stands before old was searched before.
 func (c *conn) events(d decode.Dir, m *message, old int) {
-	from := max(0, old-3)
-	b := m.buf[from:]
+	b := m.buf
 	end := 0
-	for _, mark := range []string{"\n\n", "\n\r\n", "\r\r"} {
-		if i := bytes.LastIndex(b, []byte(mark)); i >= 0 {
-			end = max(end, from+i+len(mark))
+	for i := len(b) - 1; i >= max(old, 1); i-- {
+		if c := b[i]; c == '\n' && (b[i-1] == '\n' || i > 1 && b[i-1] == '\r' && b[i-2] == '\n') || c == '\r' && b[i-1] == '\r' {
+			end = i + 1
+			break
 		}
 	}
 	c.flush(d, m, end)

@@ -12,7 +12,6 @@ import (
 	"mcp401/capture"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/decode"
-	"mcp401/decode/http1"
 	"mcp401/decode/httpmsg"
 	"mcp401/decode/inet"
 	"mcp401/decode/tcp"
@@ -32,14 +31,64 @@ func prove(before []Judged, out string, seen *Secrets, n *numbers) error {
 	if err != nil {
 		return err
 	}
-	after, err := Verdicts(src)
+	parts := seen.batches()
+	b := bodies{parts: parts, open: map[body]*[]*search{}}
+	after, err := verdicts(src, b.event)
 	if err != nil {
 		return err
 	}
 	if err := same(before, after, n); err != nil {
 		return err
 	}
-	return Search(out, seen)
+	if b.hit != nil {
+		return b.hit
+	}
+	for _, part := range parts {
+		if err := searchFor(out, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodies searches the content of HTTP messages, of whatever version and in
+// whatever chunks, as it is decoded for the analysis.
+type bodies struct {
+	parts []*Secrets
+	open  map[body]*[]*search
+	hit   *Leak
+}
+
+type body struct {
+	id  httpmsg.ID
+	dir decode.Dir
+}
+
+func (b *bodies) event(f *decode.Flow, e *httpmsg.Event) {
+	k := body{e.ID, e.Dir}
+	switch e.Kind {
+	case httpmsg.Body:
+		list := b.open[k]
+		if list == nil {
+			list = new([]*search)
+			for _, part := range b.parts {
+				*list = append(*list, part.newSearch())
+			}
+			b.open[k] = list
+		}
+		for _, s := range *list {
+			s.Write(e.Data)
+		}
+	case httpmsg.Done, httpmsg.Cut:
+		if list := b.open[k]; list != nil {
+			for _, s := range *list {
+				if s.Close(); s.hit {
+					b.hit = &Leak{fmt.Sprintf("in a body of the connection of frame %d", f.First)}
+				}
+			}
+			delete(b.open, k)
+		}
+	}
 }
 
 // A Judged is what a report says of one call.
@@ -131,8 +180,9 @@ func differs(want, got Judged) error {
 // errDiffers is that a verdict would be another one.
 var errDiffers = errors.New("a verdict differs")
 
-// Search looks for every credential in the bytes of a capture file, and in the
-// streams and bodies that it makes. One that it finds is an error.
+// Search looks for every credential in the bytes of a capture file, in the
+// streams that it makes, and in the entries of a HAR. One that it finds is an
+// error.
 func Search(name string, seen *Secrets) error {
 	for _, part := range seen.batches() {
 		if err := searchFor(name, part); err != nil {
@@ -153,7 +203,7 @@ func searchFor(name string, seen *Secrets) error {
 		return err
 	}
 	s.Close()
-	if s.hit != "" {
+	if s.hit {
 		return &Leak{"in its bytes"}
 	}
 	src, err := capture.Open([]string{name}, nil, capture.Options{})
@@ -197,7 +247,7 @@ type looker struct {
 
 func (l *looker) found(s *search, where string, n int) {
 	s.Close()
-	if s.hit != "" && l.hit == nil {
+	if s.hit && l.hit == nil {
 		l.hit = &Leak{fmt.Sprintf("%s of frame %d", where, n)}
 	}
 }
@@ -226,47 +276,24 @@ func (l *looker) entry(e *capture.Entry, n int) {
 	}
 }
 
-// A looking is one connection that is searched: its streams, and the bodies
-// that HTTP/1 makes of them.
+// A looking is one connection whose streams are searched.
 type looking struct {
 	l      *looker
 	flow   decode.Flow
 	stream [2]*search
-	body   [2]*search
-	http   *http1.Conn
 }
 
 func (l *looker) open(f decode.Flow) decode.Conn {
-	c := &looking{l: l, flow: f}
-	for i := range c.stream {
-		c.stream[i], c.body[i] = l.seen.newSearch(), l.seen.newSearch()
-	}
-	c.http = http1.New(f, "http", decode.Limits{}, c.event, func(decode.Note) {})
-	return c
+	return &looking{l: l, flow: f, stream: [2]*search{l.seen.newSearch(), l.seen.newSearch()}}
 }
 
-func (c *looking) event(e *httpmsg.Event) {
-	switch e.Kind {
-	case httpmsg.Body:
-		c.body[e.Dir].Write(e.Data)
-	case httpmsg.Done, httpmsg.Cut:
-		c.l.found(c.body[e.Dir], "in a body", c.flow.First)
-		c.body[e.Dir] = c.l.seen.newSearch()
-	}
-}
-
-func (c *looking) Data(d decode.Dir, at decode.Mark, p []byte) {
-	c.stream[d].Write(p)
-	c.http.Data(d, at, p)
-}
+func (c *looking) Data(d decode.Dir, at decode.Mark, p []byte) { c.stream[d].Write(p) }
 
 func (c *looking) Gap(d decode.Dir, at decode.Mark, n int) {
-	c.l.found(c.stream[d], "in a connection", c.flow.First)
+	c.l.found(c.stream[d], "in the connection", c.flow.First)
 	c.stream[d] = c.l.seen.newSearch()
-	c.http.Gap(d, at, n)
 }
 
 func (c *looking) End(d decode.Dir, at decode.Mark, why decode.End) {
-	c.l.found(c.stream[d], "in a connection", c.flow.First)
-	c.http.End(d, at, why)
+	c.l.found(c.stream[d], "in the connection", c.flow.First)
 }

@@ -512,8 +512,8 @@ func TestSearch(t *testing.T) {
 			q.Write([]byte(tt.text[:cut]))
 			q.Write([]byte(tt.text[cut:]))
 			q.Close()
-			if (q.hit != "") != tt.hit {
-				t.Errorf("%q cut at %d: %q", tt.text, cut, q.hit)
+			if q.hit != tt.hit {
+				t.Errorf("%q cut at %d: %v", tt.text, cut, q.hit)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"net/url"
 	"slices"
@@ -16,23 +17,27 @@ const (
 	mostSecrets = 1 << 18 // all, of which so many are searched for at once:
 	batch       = 1 << 15 // each takes a KB
 	longest     = 64      // bytes of a needle that are compared: its end
-	stem        = 6       // bytes that are hashed
 )
 
 // Secrets are the credentials that were seen, to be searched for in what is
 // written. A nil *Secrets takes none.
 type Secrets struct {
-	all   map[string]bool
-	stems map[uint64][]needle
-	first [1 << 16 / 64]uint64 // the upper bits of their hashes: most bytes need no more than this
-	More  bool                 // there were more than can be searched for
+	all  map[string]bool
+	More bool // there were more than can be searched for
+
+	needles []needle
+	ends    map[uint64]int32 // by the hash of their last bytes: the first needle, and the others by next
+	filter  []uint64         // a bit for each hash: most bytes need no more than this
+	shift   uint
+	stubs   bool // some needles have no eight bytes
 }
 
-// A needle is one way to write a secret. Short ones count only as a whole
-// word, since a stand-in may hold anything.
+// A needle is one way to write a secret: its end. Short ones count only as a
+// whole word, since a stand-in may hold anything.
 type needle struct {
 	text  []byte
 	whole bool
+	next  int32 // -1: none
 }
 
 // NewSecrets returns an empty set.
@@ -82,7 +87,7 @@ func (s *Secrets) Len() int { return len(s.all) }
 // index makes the needles: each secret as it is, in hexadecimal, escaped for a
 // URL, and in base64 at each of the three places in which it may stand.
 func (s *Secrets) index() {
-	s.stems = map[uint64][]needle{}
+	s.ends = map[uint64]int32{}
 	for v := range s.all {
 		b := []byte(v)
 		s.needle(b, len(b) < 12)
@@ -91,8 +96,10 @@ func (s *Secrets) index() {
 		}
 		s.needle([]byte(hex.EncodeToString(b)), false)
 		s.needle([]byte(strings.ToUpper(hex.EncodeToString(b))), false)
-		if u := url.QueryEscape(v); u != v {
-			s.needle([]byte(u), false)
+		for _, u := range []string{url.QueryEscape(v), url.PathEscape(v)} {
+			if u != v {
+				s.needle([]byte(u), false)
+			}
 		}
 		for shift := range 3 {
 			for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -107,54 +114,69 @@ func (s *Secrets) index() {
 			}
 		}
 	}
+	size := uint(10)
+	for size < 24 && 1<<size < 32*len(s.ends) {
+		size++
+	}
+	s.filter, s.shift = make([]uint64, 1<<size/64), 64-size
+	for h := range s.ends {
+		s.filter[h>>s.shift/64] |= 1 << (h >> s.shift % 64)
+	}
 }
 
 func (s *Secrets) needle(b []byte, whole bool) {
-	if len(b) < stem {
+	if len(b) < shortest {
 		return
 	}
-	h := stemHash(b[len(b)-stem:])
-	for _, n := range s.stems[h] {
-		if bytes.Equal(n.text, b) {
+	end := b[max(0, len(b)-longest):]
+	h := endOf(end)
+	if len(end) < 8 {
+		s.stubs = true
+	}
+	first, ok := s.ends[h]
+	if !ok {
+		first = -1
+	}
+	for i := first; i >= 0; i = s.needles[i].next {
+		if n := &s.needles[i]; bytes.Equal(n.text, end) {
+			n.whole = n.whole && whole
 			return
 		}
 	}
-	s.stems[h] = append(s.stems[h], needle{b, whole})
-	s.first[h>>48/64] |= 1 << (h >> 48 % 64)
+	s.needles = append(s.needles, needle{end, whole, first})
+	s.ends[h] = int32(len(s.needles) - 1)
 }
 
-const base = 1099511628211
-
-func stemHash(b []byte) uint64 {
-	var h uint64
-	for _, c := range b {
-		h = h*base + uint64(c) + 1
+// endOf is the hash of the last eight bytes of a needle, or of the last six
+// where it has no eight.
+func endOf(b []byte) uint64 {
+	var w [8]byte
+	n := 8
+	if len(b) < 8 {
+		n = shortest
 	}
-	return h
+	copy(w[8-n:], b[len(b)-n:])
+	if n == 8 {
+		return endHash(binary.LittleEndian.Uint64(w[:]))
+	}
+	return stubHash(binary.LittleEndian.Uint64(w[:]))
 }
 
-// top is what the oldest byte of a stem weighs.
-var top = func() uint64 {
-	h := uint64(1)
-	for range stem - 1 {
-		h *= base
-	}
-	return h
-}()
+// The hashes are multiplications, of which the upper bits are the best.
+func endHash(w uint64) uint64  { return w * 0x9e3779b97f4a7c15 }
+func stubHash(w uint64) uint64 { return (w >> 16) * 0xd6e8feb86659fd93 }
 
 // A search looks for secrets in one stream of bytes, however it is cut.
 type search struct {
 	s     *Secrets
-	tail  []byte // what was written last
-	h     uint64
-	n     int
-	fresh []byte // whole words that end with the bytes written so far
-	hit   string // the secret that was found
+	b     []byte // what was written last
+	fresh bool   // whole words end with the bytes written so far
+	hit   bool   // one was found
 }
 
 // newSearch begins a stream. The set must not change anymore.
 func (s *Secrets) newSearch() *search {
-	if s.stems == nil {
+	if s.ends == nil {
 		s.index()
 	}
 	return &search{s: s}
@@ -162,56 +184,57 @@ func (s *Secrets) newSearch() *search {
 
 // Write looks through the next bytes.
 func (q *search) Write(p []byte) (int, error) {
-	if len(q.s.stems) == 0 || q.hit != "" {
+	s := q.s
+	if len(s.needles) == 0 || q.hit {
 		return len(p), nil
 	}
-	b := append(q.tail, p...)
-	for i := len(q.tail); i < len(b); i++ {
-		if len(q.fresh) > 0 {
+	if q.b == nil {
+		q.b = make([]byte, 8, 8+longest+len(p)) // no letters, so that a word may begin
+	}
+	from := len(q.b)
+	q.b = append(q.b, p...)
+	b := q.b
+	for i := from; i < len(b); i++ {
+		if q.fresh {
 			if !alnum(b[i]) {
-				q.hit = string(q.fresh)
+				q.hit = true
 				return len(p), nil
 			}
-			q.fresh = nil
+			q.fresh = false
 		}
-		if q.n == stem {
-			q.h -= (uint64(b[i-stem]) + 1) * top
-			q.n--
+		w := binary.LittleEndian.Uint64(b[i-7:])
+		if h := endHash(w); s.filter[h>>s.shift/64]&(1<<(h>>s.shift%64)) != 0 {
+			q.compare(b[:i+1], h)
 		}
-		q.h = q.h*base + uint64(b[i]) + 1
-		if q.n++; q.n < stem {
-			continue
-		}
-		if q.s.first[q.h>>48/64]&(1<<(q.h>>48%64)) == 0 {
-			continue
-		}
-		for _, n := range q.s.stems[q.h] {
-			q.compare(b[:i+1], n)
+		if s.stubs {
+			if h := stubHash(w); s.filter[h>>s.shift/64]&(1<<(h>>s.shift%64)) != 0 {
+				q.compare(b[:i+1], h)
+			}
 		}
 	}
-	keep := min(len(b), longest+1)
-	q.tail = append(q.tail[:0], b[len(b)-keep:]...)
+	if keep := longest + 1; len(b) > keep {
+		q.b = b[:copy(b, b[len(b)-keep:])]
+	}
 	return len(p), nil
 }
 
-func (q *search) compare(b []byte, n needle) {
-	end := n.text[max(0, len(n.text)-longest):]
-	if !bytes.HasSuffix(b, end) {
-		return
-	}
-	if !n.whole {
-		q.hit = string(n.text)
-		return
-	}
-	if before := len(b) - len(end) - 1; before < 0 || !alnum(b[before]) {
-		q.fresh = n.text
+// compare looks whether a needle ends where b does.
+func (q *search) compare(b []byte, h uint64) {
+	i, ok := q.s.ends[h]
+	for ; ok && i >= 0; i = q.s.needles[i].next {
+		n := &q.s.needles[i]
+		switch before := len(b) - len(n.text) - 1; {
+		case !bytes.HasSuffix(b, n.text):
+		case !n.whole:
+			q.hit = true
+		case before < 0 || !alnum(b[before]):
+			q.fresh = true
+		}
 	}
 }
 
 // Close ends the stream.
 func (q *search) Close() error {
-	if len(q.fresh) > 0 && q.hit == "" {
-		q.hit = string(q.fresh)
-	}
+	q.hit = q.hit || q.fresh
 	return nil
 }
