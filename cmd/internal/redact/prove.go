@@ -27,23 +27,24 @@ func (l *Leak) Error() string {
 
 // prove analyses what was made, and searches it for every credential.
 func prove(before []Judged, out string, seen *Secrets, n *numbers) error {
-	src, err := capture.Open([]string{out}, nil, capture.Options{})
-	if err != nil {
-		return err
-	}
-	parts := seen.batches()
-	b := bodies{parts: parts, open: map[body]*[]*search{}}
-	after, err := verdicts(src, b.event)
-	if err != nil {
-		return err
-	}
-	if err := same(before, after, n); err != nil {
-		return err
-	}
-	if b.hit != nil {
-		return b.hit
-	}
-	for _, part := range parts {
+	for i, part := range seen.batches() {
+		src, err := capture.Open([]string{out}, nil, capture.Options{})
+		if err != nil {
+			return err
+		}
+		b := bodies{seen: part, open: map[body]*search{}}
+		after, err := verdicts(src, b.event)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			if err := same(before, after, n); err != nil {
+				return err
+			}
+		}
+		if b.hit != nil {
+			return b.hit
+		}
 		if err := searchFor(out, part); err != nil {
 			return err
 		}
@@ -54,9 +55,9 @@ func prove(before []Judged, out string, seen *Secrets, n *numbers) error {
 // bodies searches the content of HTTP messages, of whatever version and in
 // whatever chunks, as it is decoded for the analysis.
 type bodies struct {
-	parts []*Secrets
-	open  map[body]*[]*search
-	hit   *Leak
+	seen *Secrets
+	open map[body]*search
+	hit  *Leak
 }
 
 type body struct {
@@ -66,28 +67,22 @@ type body struct {
 
 func (b *bodies) event(f *decode.Flow, e *httpmsg.Event) {
 	k := body{e.ID, e.Dir}
+	s := b.open[k]
 	switch e.Kind {
 	case httpmsg.Body:
-		list := b.open[k]
-		if list == nil {
-			list = new([]*search)
-			for _, part := range b.parts {
-				*list = append(*list, part.newSearch())
-			}
-			b.open[k] = list
+		if s == nil {
+			s = b.seen.newSearch()
+			b.open[k] = s
 		}
-		for _, s := range *list {
-			s.Write(e.Data)
-		}
+		s.Write(e.Data)
 	case httpmsg.Done, httpmsg.Cut:
-		if list := b.open[k]; list != nil {
-			for _, s := range *list {
-				if s.Close(); s.hit {
-					b.hit = &Leak{fmt.Sprintf("in a body of the connection of frame %d", f.First)}
-				}
-			}
-			delete(b.open, k)
+		if s == nil {
+			return
 		}
+		if s.Close(); s.hit {
+			b.hit = &Leak{fmt.Sprintf("in a body of the connection of frame %d", f.First)}
+		}
+		delete(b.open, k)
 	}
 }
 

@@ -26,10 +26,11 @@ type Secrets struct {
 	More bool // there were more than can be searched for
 
 	needles []needle
-	ends    map[uint64]int32 // by the hash of their last bytes: the first needle, and the others by next
-	filter  []uint64         // a bit for each hash: most bytes need no more than this
+	ends    map[uint64]int32 // by a hash of their last bytes: the first of list
+	list    []link
+	filter  []uint64 // two bits for each hash: most bytes need no more than this
 	shift   uint
-	stubs   bool // some needles have no eight bytes
+	stubs   bool // some needles are too short for every other position
 }
 
 // A needle is one way to write a secret: its end. Short ones count only as a
@@ -37,7 +38,14 @@ type Secrets struct {
 type needle struct {
 	text  []byte
 	whole bool
-	next  int32 // -1: none
+}
+
+// A link says that a hash is that of bytes of a needle which end so many before
+// its end.
+type link struct {
+	needle int32
+	before int32
+	next   int32 // in list, -1: none
 }
 
 // NewSecrets returns an empty set.
@@ -68,17 +76,21 @@ func (s *Secrets) List() []string {
 	return list
 }
 
-// batches parts the secrets into sets that can be searched for at once.
-func (s *Secrets) batches() []*Secrets {
-	var list []*Secrets
-	for part := range slices.Chunk(s.List(), batch) {
-		b := NewSecrets()
-		for _, v := range part {
-			b.all[v] = true
+// batches yields sets that can be searched for at once, of which each has what
+// it needs only while it is in hand; one is yielded at least.
+func (s *Secrets) batches() func(func(int, *Secrets) bool) {
+	return func(yield func(int, *Secrets) bool) {
+		list := s.List()
+		for i := 0; i == 0 || i*batch < len(list); i++ {
+			b := NewSecrets()
+			for _, v := range list[i*batch : min(len(list), (i+1)*batch)] {
+				b.all[v] = true
+			}
+			if !yield(i, b) {
+				return
+			}
 		}
-		list = append(list, b)
 	}
-	return list
 }
 
 // Len is how many secrets there are.
@@ -120,58 +132,77 @@ func (s *Secrets) index() {
 	}
 	s.filter, s.shift = make([]uint64, 1<<size/64), 64-size
 	for h := range s.ends {
-		s.filter[h>>s.shift/64] |= 1 << (h >> s.shift % 64)
+		for _, bit := range [2]uint64{h >> s.shift, h << 24 >> s.shift} {
+			s.filter[bit/64] |= 1 << (bit % 64)
+		}
 	}
 }
 
+// needle adds a way to write a secret. Of a long one every other window of
+// eight bytes is known, so that every other position of a text is enough.
 func (s *Secrets) needle(b []byte, whole bool) {
 	if len(b) < shortest {
 		return
 	}
-	end := b[max(0, len(b)-longest):]
-	h := endOf(end)
-	if len(end) < 8 {
-		s.stubs = true
+	end := bytes.Clone(b[max(0, len(b)-longest):])
+	h := stubHash(window(end[len(end)-shortest:]) << 16)
+	if len(end) > 8 {
+		h = endHash(window(end[len(end)-8:]))
 	}
-	first, ok := s.ends[h]
-	if !ok {
-		first = -1
-	}
-	for i := first; i >= 0; i = s.needles[i].next {
-		if n := &s.needles[i]; bytes.Equal(n.text, end) {
+	for i := s.first(h); i >= 0; i = s.list[i].next {
+		if n := &s.needles[s.list[i].needle]; bytes.Equal(n.text, end) {
 			n.whole = n.whole && whole
 			return
 		}
 	}
-	s.needles = append(s.needles, needle{end, whole, first})
-	s.ends[h] = int32(len(s.needles) - 1)
+	s.needles = append(s.needles, needle{end, whole})
+	s.put(h, 0)
+	if len(end) > 8 {
+		s.put(endHash(window(end[len(end)-9:len(end)-1])), 1)
+	} else {
+		s.stubs = true
+	}
 }
 
-// endOf is the hash of the last eight bytes of a needle, or of the last six
-// where it has no eight.
-func endOf(b []byte) uint64 {
+func (s *Secrets) first(h uint64) int32 {
+	if i, ok := s.ends[h]; ok {
+		return i
+	}
+	return -1
+}
+
+// put takes down a hash of the last needle.
+func (s *Secrets) put(h uint64, before int32) {
+	s.list = append(s.list, link{int32(len(s.needles) - 1), before, s.first(h)})
+	s.ends[h] = int32(len(s.list) - 1)
+}
+
+// window is up to eight bytes as a number.
+func window(b []byte) uint64 {
 	var w [8]byte
-	n := 8
-	if len(b) < 8 {
-		n = shortest
-	}
-	copy(w[8-n:], b[len(b)-n:])
-	if n == 8 {
-		return endHash(binary.LittleEndian.Uint64(w[:]))
-	}
-	return stubHash(binary.LittleEndian.Uint64(w[:]))
+	copy(w[:], b)
+	return binary.LittleEndian.Uint64(w[:])
 }
 
-// The hashes are multiplications, of which the upper bits are the best.
+// The hashes are multiplications, of which the upper bits are the best: of
+// eight bytes, and of the last six of eight.
 func endHash(w uint64) uint64  { return w * 0x9e3779b97f4a7c15 }
 func stubHash(w uint64) uint64 { return (w >> 16) * 0xd6e8feb86659fd93 }
 
+func (s *Secrets) maybe(h uint64) bool {
+	if bit := h >> s.shift; s.filter[bit/64]&(1<<(bit%64)) == 0 {
+		return false
+	}
+	bit := h << 24 >> s.shift
+	return s.filter[bit/64]&(1<<(bit%64)) != 0
+}
+
 // A search looks for secrets in one stream of bytes, however it is cut.
 type search struct {
-	s     *Secrets
-	b     []byte // what was written last
-	fresh bool   // whole words end with the bytes written so far
-	hit   bool   // one was found
+	s   *Secrets
+	b   []byte // what was written last
+	at  int    // the next position in it
+	hit bool   // one was found
 }
 
 // newSearch begins a stream. The set must not change anymore.
@@ -182,59 +213,55 @@ func (s *Secrets) newSearch() *search {
 	return &search{s: s}
 }
 
-// Write looks through the next bytes.
+// Write looks through the next bytes, but for the last two, whose next ones
+// decide.
 func (q *search) Write(p []byte) (int, error) {
 	s := q.s
 	if len(s.needles) == 0 || q.hit {
 		return len(p), nil
 	}
 	if q.b == nil {
-		q.b = make([]byte, 8, 8+longest+len(p)) // no letters, so that a word may begin
+		q.b, q.at = make([]byte, 8, 8+longest+len(p)), 8 // no letters, so that a word may begin
 	}
-	from := len(q.b)
 	q.b = append(q.b, p...)
-	b := q.b
-	for i := from; i < len(b); i++ {
-		if q.fresh {
-			if !alnum(b[i]) {
-				q.hit = true
-				return len(p), nil
-			}
-			q.fresh = false
-		}
-		w := binary.LittleEndian.Uint64(b[i-7:])
-		if h := endHash(w); s.filter[h>>s.shift/64]&(1<<(h>>s.shift%64)) != 0 {
-			q.compare(b[:i+1], h)
-		}
-		if s.stubs {
-			if h := stubHash(w); s.filter[h>>s.shift/64]&(1<<(h>>s.shift%64)) != 0 {
-				q.compare(b[:i+1], h)
+	b, i := q.b, q.at
+	if s.stubs {
+		for k := i; k+2 < len(b); k++ {
+			if h := stubHash(binary.LittleEndian.Uint64(b[k-7:])); s.maybe(h) {
+				q.compare(k, h)
 			}
 		}
 	}
-	if keep := longest + 1; len(b) > keep {
-		q.b = b[:copy(b, b[len(b)-keep:])]
+	for ; i+2 < len(b); i += 2 {
+		if h := endHash(binary.LittleEndian.Uint64(b[i-7:])); s.maybe(h) {
+			q.compare(i, h)
+		}
 	}
+	if gone := i - longest - 3; gone > 0 {
+		q.b = b[:copy(b, b[gone:])]
+		i -= gone
+	}
+	q.at = i
 	return len(p), nil
 }
 
-// compare looks whether a needle ends where b does.
-func (q *search) compare(b []byte, h uint64) {
-	i, ok := q.s.ends[h]
-	for ; ok && i >= 0; i = q.s.needles[i].next {
-		n := &q.s.needles[i]
+// compare looks whether a needle ends at i or behind it.
+func (q *search) compare(i int, h uint64) {
+	for k := q.s.first(h); k >= 0; k = q.s.list[k].next {
+		l := q.s.list[k]
+		n := &q.s.needles[l.needle]
+		end := i + int(l.before)
+		b := q.b[:end+1]
 		switch before := len(b) - len(n.text) - 1; {
 		case !bytes.HasSuffix(b, n.text):
-		case !n.whole:
+		case !n.whole, !alnum(q.b[end+1]) && (before < 0 || !alnum(b[before])):
 			q.hit = true
-		case before < 0 || !alnum(b[before]):
-			q.fresh = true
 		}
 	}
 }
 
 // Close ends the stream.
 func (q *search) Close() error {
-	q.hit = q.hit || q.fresh
+	q.Write([]byte{0, 0, 0, 0})
 	return nil
 }
