@@ -28,12 +28,13 @@ type Options struct {
 type Result struct {
 	Kind      string // of the input, as capture names it
 	Records   int
-	Secrets   int // credentials that were seen and searched for
-	Cases     int // calls whose verdict was compared
-	Opened    int // TLS connections that were written as clear text
-	Encrypted int // connections that stay as they are, because they are ciphertext
-	Inserted  int // frames that were inserted
-	Blank     int // connections and bodies of which nothing could be kept
+	Secrets   int      // credentials that were seen and searched for
+	Cases     int      // calls whose verdict was compared
+	Opened    int      // TLS connections that were written as clear text
+	Encrypted int      // connections that stay as they are, because they are ciphertext
+	Inserted  int      // frames that were inserted
+	HTTP2     []uint16 // ports of servers whose HTTP/2 was made anew, a few
+	Blank     int      // connections and bodies of which nothing could be kept
 	Warnings  []capture.Warning
 }
 
@@ -157,7 +158,7 @@ func mask(in string, f *os.File, m *Masker, plan plan) (Result, *numbers, error)
 		err = p.run(src, format, in)
 		n = p.numbers
 		res.Records, res.Opened, res.Encrypted, res.Blank = src.Inputs()[0].Records, p.opened, p.encrypted, p.blanked
-		res.Inserted = len(n.inserted)
+		res.Inserted, res.HTTP2 = len(n.inserted), p.http2
 	}
 	res.Warnings = src.Warnings()
 	res.Secrets = m.seen.Len()

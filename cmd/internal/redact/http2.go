@@ -2,6 +2,7 @@ package redact
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,12 +40,18 @@ const (
 	mostFrame = 1 << 14 // what every peer takes
 )
 
+// mostPorts bounds the ports that are named.
+const mostPorts = 8
+
 // newHTTP2 is the decoder of an HTTP/2 connection, or of one that an upgrade
 // made one, that is made anew.
 func newHTTP2(c *conn, upgraded bool) decode.Conn {
 	h := &http2Writer{c: c, open: map[uint32]*[2]*message{}}
 	h.dec = http2.New(c.flow, "http", decode.Limits{}, h.event, func(decode.Note) {})
 	h.dec.Upgraded = upgraded
+	if ports, p := c.p.http2, c.flow.Server.Port(); !slices.Contains(ports, p) && len(ports) < mostPorts {
+		c.p.http2 = append(ports, p)
+	}
 	return h
 }
 

@@ -52,6 +52,7 @@ type packets struct {
 	written int
 
 	encrypted, opened, blanked int
+	http2                      []uint16 // ports of servers
 }
 
 // A pair is the addresses of a connection, the client's first, and the path
