@@ -173,6 +173,7 @@ func (h *http2Writer) head(e *httpmsg.Event, ms *[2]*message) {
 		}
 		put(name, append([]byte(nil), f.Value...))
 	}
+	h.begin(e.Dir)
 	h.c.made.begins(e.Dir, e.From.Frame)
 	kind, rest := byte(frameHeaders), h.block
 	for {

@@ -410,10 +410,13 @@ func (r *remake) frame(k *slot, piece *piece, fin bool, ackNum uint32) error {
 	f.at, f.csum = offset+int64(at+head), offset+int64(at)+16
 	if piece != nil {
 		s.place(place{pos, len(payload), f, 0})
-		for len(s.heads) > 0 && s.heads[0].pos < pos+int64(len(payload)) {
-			p.moved(s.heads[0].frame)
-			s.heads = s.heads[1:]
-		}
+		s.heads = slices.DeleteFunc(s.heads, func(h begun) bool {
+			if h.pos < pos || h.pos >= pos+int64(len(payload)) {
+				return false
+			}
+			p.moved(h.frame)
+			return true
+		})
 	}
 	s.release()
 	return nil

@@ -60,6 +60,7 @@ func messages(t *testing.T, b, keys []byte) []string {
 		m := open[k]
 		count := func(p []byte) { m.n += len(p) }
 		switch {
+		case e.Proto == "2" && e.ID.Stream&1 == 0: // a push, which is left out
 		case e.Kind == httpmsg.Head:
 			m = &message{head: fmt.Sprint(e.Proto, " ", e.Dir, " ", e.Method, " ", e.Status), client: f.Client.String()}
 			m.coder, _ = httpmsg.NewContent(codings(e.Header), decode.Limits{})
@@ -146,7 +147,7 @@ func TestMadeAnew(t *testing.T) {
 					if want, got := judged(t, c.Bytes, opt.Keys), judged(t, out, nil); !slices.Equal(want, got) {
 						t.Errorf("%s %+v: %q became %q", name, w, want, got)
 					}
-					if version != 0 && (res.Opened == 0 || res.Encrypted > 0) {
+					if version != 0 && w.Drop == 0 && (res.Opened == 0 || res.Encrypted > 0) {
 						t.Errorf("%s %+v: %+v", name, w, res)
 					}
 					if w.Compress == 0 && holds(out, "tok-alice-00001") {
@@ -207,7 +208,9 @@ func TestOthersMadeAnew(t *testing.T) {
 		}
 		out, res, err := redacted(t, b, Options{Clear: true, Keys: keys})
 		if err != nil {
-			t.Errorf("%s: %v", base, err)
+			if !strings.Contains(err.Error(), "key log, not a capture") {
+				t.Errorf("%s: %v", base, err)
+			}
 			continue
 		}
 		opened, calls = opened+res.Opened, calls+res.Cases
