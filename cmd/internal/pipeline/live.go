@@ -162,6 +162,9 @@ func (l *liveRun) record(r capture.Record) {
 	l.kept(r)
 	if r.Packet != nil {
 		l.clock = l.d.Clock()
+		if l.cfg.Clock {
+			l.came = time.Now()
+		}
 	}
 	if !l.clock.IsZero() {
 		r.Time = l.clock // the judge has no other
