@@ -603,10 +603,7 @@ func (o *observer) stop(t *testing.T) []report.Object {
 	}
 	told := <-o.told
 	if err := o.live.Wait(); err != nil {
-		t.Errorf("live: %v", err)
-	}
-	if s := o.errs.String(); strings.Count(s, "\n") != 2 || !strings.Contains(s, "not there yet") {
-		t.Errorf("live says %q, and should of the key log alone", s)
+		t.Errorf("live: %v: %s", err, o.errs.String())
 	}
 	for _, cmd := range o.dumps {
 		cmd.Wait()
