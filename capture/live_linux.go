@@ -189,19 +189,15 @@ type lossAt struct {
 	time time.Time
 }
 
-// lost says that packets are missing before the current one of a ring. How many
-// is what the counters say, or what was said when they were last read.
+// lost says that packets are missing before the current one of a ring. Those
+// that were counted meanwhile may be missing behind it: the loss lasts until now.
 func (s *LiveSource) lost(r *ring) {
 	r.lossy = false
 	n := len(s.losses)
 	s.check(true)
-	for i := range s.losses[n:] {
-		if l := &s.losses[n+i]; l.Interface == r.number {
-			l.time = r.time()
-			return
-		}
+	if len(s.losses) == n { // they were counted before
+		s.losses = append(s.losses, lossAt{Loss{Interface: r.number, Reason: "kernel"}, r.time()})
 	}
-	s.losses = append(s.losses, lossAt{Loss{Interface: r.number, Reason: "kernel"}, r.time()})
 }
 
 // wait polls until a block is handed over, Close is called or the time is up.
