@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -469,7 +470,7 @@ func soak(t *testing.T, lasts time.Duration) {
 	s.flush(t)
 	fmt.Printf("storm over: %d frames in %v, %.0f a second\n", s.sent, took.Round(time.Millisecond), float64(s.sent)/took.Seconds())
 	if n := len(rss); n >= 8 {
-		if early, late := peak(rss[n/4:n/2]), peak(rss[3*n/4:]); late > early+early/4 {
+		if early, late := slices.Max(rss[n/4:n/2]), slices.Max(rss[3*n/4:]); late > early+early/4 {
 			t.Errorf("resident memory grows: %d MiB, later %d MiB", early>>10, late>>10)
 		}
 	}
@@ -507,11 +508,4 @@ func soak(t *testing.T, lasts time.Duration) {
 	if kib > 1<<20 {
 		t.Errorf("%d MiB resident", kib>>10)
 	}
-}
-
-func peak(list []int) (most int) {
-	for _, v := range list {
-		most = max(most, v)
-	}
-	return most
 }
