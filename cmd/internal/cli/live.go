@@ -188,7 +188,9 @@ func (a *app) watch(ctx context.Context, s session) error {
 		return err
 	}
 	sink.live = true
-	_, s.watch.Clock = src.(*capture.LiveSource)
+	if wire, ok := src.(*capture.LiveSource); ok {
+		s.watch.Clock, s.watch.Idle = true, wire.Idle
+	}
 	s.watch.Keys = keys.more
 	cfg.Live, cfg.Hop.Hold = &s.watch, liveHold
 	cfg.Inputs = func() []report.Input { return listened(src, s.wire) }
