@@ -472,3 +472,58 @@ func FuzzMadeAnew(f *testing.F) {
 		}
 	})
 }
+
+// Sequence and acknowledgment numbers are those of a connection that lost
+// nothing: each segment follows the one before, and what is acknowledged was
+// sent, all of it in the end.
+func TestNumbers(t *testing.T) {
+	conv := capturetest.MustParse("down> POST /a/mcp gzip\n  rpc tools/list 7\ndown< 200 json gzip\n  fill 90000\ndown. close\n")
+	for _, w := range []capturetest.Wrap{{HTTP2: true}, {TLS: tls.VersionTLS13}, {}, {TLS: tls.VersionTLS12, HTTP2: true, SeqWrap: true, MSS: 500}} {
+		c := conv.Wrap(w)
+		out, _, err := redacted(t, c.Bytes, Options{Clear: true, Keys: c.Keys})
+		if err != nil {
+			t.Errorf("%+v: %v", w, err)
+			continue
+		}
+		src, err := capture.New("out", bytes.NewReader(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := inet.New(decode.Limits{}, nil)
+		next, acked, bytes := map[netip.AddrPort]uint32{}, map[netip.AddrPort]uint32{}, 0
+		for {
+			r, err := src.Next()
+			if err != nil {
+				break
+			}
+			s, ok := in.Segment(decode.Mark{Frame: r.Num, Time: r.Time}, r.Packet)
+			if !ok {
+				t.Fatalf("%+v: frame %d is no TCP", w, r.Num)
+			}
+			if v, ok := next[s.Src]; ok && s.Seq != v {
+				t.Errorf("%+v: frame %d: sequence number %d, want %d", w, r.Num, s.Seq, v)
+			}
+			bytes += len(s.Payload)
+			v := s.Seq + uint32(len(s.Payload))
+			if s.Flags&(inet.SYN|inet.FIN) != 0 {
+				v++
+			}
+			next[s.Src] = v
+			if s.Flags&inet.ACK == 0 {
+				continue
+			}
+			if int32(s.Ack-next[s.Dst]) > 0 || acked[s.Dst] != 0 && int32(s.Ack-acked[s.Dst]) < 0 {
+				t.Errorf("%+v: frame %d acknowledges %d, behind %d and up to %d", w, r.Num, s.Ack, acked[s.Dst], next[s.Dst])
+			}
+			acked[s.Dst] = s.Ack
+		}
+		for side, v := range next {
+			if acked[side] != v {
+				t.Errorf("%+v: %v is acknowledged up to %d of %d", w, side, acked[side], v)
+			}
+		}
+		if bytes < 80_000 {
+			t.Errorf("%+v: %d bytes", w, bytes)
+		}
+	}
+}
