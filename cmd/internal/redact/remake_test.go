@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -524,6 +525,73 @@ func TestNumbers(t *testing.T) {
 		}
 		if bytes < 80_000 {
 			t.Errorf("%+v: %d bytes", w, bytes)
+		}
+	}
+}
+
+// Calls behind a frame that was inserted are found again.
+func TestInserted(t *testing.T) {
+	conv := capturetest.MustParse("up> GET /large\nup< 200 text/plain gzip\n  fill 200000\n" + secretive)
+	for _, w := range []capturetest.Wrap{{}, {HTTP2: true}, {Format: capturetest.Pcapng, Mix: true}} {
+		_, res, err := redacted(t, conv.Wrap(w).Bytes, Options{})
+		if err != nil || res.Inserted == 0 || res.Cases == 0 {
+			t.Errorf("%+v: %+v %v", w, res, err)
+		}
+	}
+}
+
+// A call is the same only with its verdict and cause, in its frame or in what
+// became of it, and none may come or go.
+func TestSame(t *testing.T) {
+	a, b := Judged{7, "swallowed-401", "token-rejected"}, Judged{20, "listed", ""}
+	n := &numbers{inserted: []int{9, 9}, shifted: map[int][]int{30: {35}}}
+	at := func(j Judged, frame int) Judged { j.Frame = frame; return j }
+	for i, tt := range []struct {
+		before, after []Judged
+		ok            bool
+	}{
+		{[]Judged{a, b}, []Judged{a, at(b, 22)}, true},
+		{[]Judged{a, b}, []Judged{at(b, 22), a}, true},
+		{[]Judged{at(a, 30)}, []Judged{at(a, 35)}, true},
+		{[]Judged{at(a, 30)}, []Judged{at(a, 32)}, true},
+		{[]Judged{a, a}, []Judged{a, a}, true},
+		{[]Judged{a, b}, []Judged{a, b}, false},
+		{[]Judged{a, a}, []Judged{a}, false},
+		{[]Judged{a}, []Judged{a, a}, false},
+		{[]Judged{a}, []Judged{at(b, 7)}, false},
+		{[]Judged{a}, []Judged{{7, a.Verdict, "token-expired"}}, false},
+		{[]Judged{a}, nil, false},
+		{nil, []Judged{a}, false},
+	} {
+		if err := same(tt.before, tt.after, n); (err == nil) != tt.ok {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// A credential that is cut into chunks or DATA frames is found where it is left.
+func TestLeftInBody(t *testing.T) {
+	conv := capturetest.MustParse("down> POST /a/mcp\n  rpc tools/list 7\ndown< 200 text/plain chunked\n\n  a hunter2h\n  ...\ndown<< unter2unter2\n")
+	for i, c := range []*capturetest.Capture{conv.Wrap(capturetest.Wrap{}), conv.Wrap(capturetest.Wrap{HTTP2: true})} {
+		name := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(name, c.Bytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		src, err := capture.Open([]string{name}, nil, capture.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := Verdicts(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for secret, want := range map[string]bool{"hunter2hunter2unter2": true, "hunter3hunter3": false} {
+			seen := NewSecrets()
+			seen.add([]byte(secret))
+			var leak *Leak
+			if err := prove(before, name, seen, &numbers{}); errors.As(err, &leak) != want {
+				t.Errorf("%d: %s: %v", i, secret, err)
+			}
 		}
 	}
 }
