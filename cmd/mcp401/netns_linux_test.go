@@ -564,7 +564,8 @@ func (o *observer) start(t *testing.T, dir, keylog string) {
 	if o.from.ns != nil {
 		args = append(args, "--netns", fmt.Sprint(os.Getpid()))
 	}
-	o.live = exec.Command("mcp401", args...)
+	// The key log is root's, and will be.
+	o.live = exec.Command("mcp401", append(args, "--user", "root", "tcp")...)
 	o.live.Stderr = &o.errs
 	out, err := o.live.StdoutPipe()
 	if err == nil {
