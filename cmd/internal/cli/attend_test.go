@@ -46,7 +46,7 @@ func TestAttendWebhook(t *testing.T) {
 	finding("two", 1)
 	status.Store(http.StatusOK)
 	finding("three", 2)
-	if got := strings.Join(said, "\n"); got != "--webhook: a message is lost, and capturing goes on: answered 404\n--webhook: messages are sent again" {
+	if got := strings.Join(said, "\n"); got != "--webhook: messages are lost, and capturing goes on: answered 404\n--webhook: messages are sent again" {
 		t.Errorf("said %s", got)
 	}
 	w.close()
