@@ -500,6 +500,7 @@ type rowView struct {
 	Text, Line, Below  int    // pixels
 	Label, Short, Meta string
 	Bad, Hidden, Lost  bool
+	Head               bool // the head of an answer only
 	Left               bool // points to the left
 }
 
@@ -550,7 +551,7 @@ func drawnRow(s step, i int, from Time, named bool) rowView {
 	}
 	r := rowView{
 		X1: laneX[s.from], X2: laneX[s.to], Text: y + 14, Line: y + 21, Below: y + 35, Label: clip(label, labelLength), Short: clip(label, shortLength),
-		Bad: s.bad, Hidden: s.bad && s.from == upstream, Lost: s.frame == 0, Left: s.to < s.from,
+		Bad: s.bad, Hidden: s.bad && s.from == upstream, Lost: s.frame == 0, Head: s.head, Left: s.to < s.from,
 	}
 	r.Middle = "31%"
 	if s.from == upstream || s.to == upstream {

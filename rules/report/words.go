@@ -159,6 +159,7 @@ type step struct {
 	frame    int    // 0: there was no message
 	time     Time
 	text     string
+	head     bool // the head of an answer that is still to come
 	bad      bool // the failure that the client was not told of, or the answer that did not tell
 }
 
@@ -201,6 +202,9 @@ func steps(c *Case, f *Finding) (list []step, left int) {
 		}
 		list = append(list, back)
 	}
+	if early(c, list) {
+		list = append(list, step{from: gateway, to: client, frame: c.HeadFrame, time: c.HeadTime, text: answered(c.Status, nil) + ", head only", head: true})
+	}
 	slices.SortStableFunc(list, func(a, b step) int {
 		if a.frame == 0 || b.frame == 0 {
 			return 0
@@ -216,6 +220,12 @@ func steps(c *Case, f *Finding) (list []step, left int) {
 		told.frame = *c.AnswerFrame
 	}
 	return append(append([]step{asked}, list...), told), max(len(c.Upstream)-stepsShown, 0)
+}
+
+// early reports whether the gateway sent the head of its answer, with its
+// status, before all was said upstream.
+func early(c *Case, upstream []step) bool {
+	return c.HeadFrame > 0 && slices.ContainsFunc(upstream, func(s step) bool { return s.frame > c.HeadFrame })
 }
 
 // shown is the upstream attempts of a call that are told: all, or of many those
@@ -240,6 +250,9 @@ func name(a *Attempt) string { return cmp.Or(a.Server, a.URL, a.Address) }
 func (s *step) sentence(unit string) string {
 	lanes := [...]string{"client", "gateway", cmp.Or(s.server, "upstream")}
 	text := fmt.Sprintf("%s to %s: %s", lanes[s.from], lanes[s.to], s.text)
+	if s.head {
+		text += " (its status was sent before the upstream had answered)"
+	}
 	if s.frame > 0 {
 		text = fmt.Sprintf("%s %d, ", unit, s.frame) + text
 	}
