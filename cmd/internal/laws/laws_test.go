@@ -42,7 +42,7 @@ rules/*
 rules/all rules/report
 cmd/internal/pipeline
 cmd/internal/redact
-cmd/internal/har cmd/internal/live
+cmd/internal/har cmd/internal/live cmd/internal/web/page
 cmd/internal/cli cmd/internal/web
 cmd/mcp401
 `
