@@ -42,8 +42,10 @@ rules/*
 rules/all rules/report
 cmd/internal/pipeline
 cmd/internal/redact
-cmd/internal/har cmd/internal/live
-cmd/internal/cli cmd/internal/web
+cmd/internal/har cmd/internal/live cmd/internal/bundle
+cmd/internal/web/engine
+cmd/internal/web
+cmd/internal/cli
 cmd/mcp401
 `
 
