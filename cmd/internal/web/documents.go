@@ -50,7 +50,7 @@ type document struct {
 
 // document returns a document of a run that is done, which it makes if need be.
 // Making waits for a slot: it costs memory and time as an analysis does.
-func (s *Server) document(ctx context.Context, u *run, key string, make func(context.Context) (*document, error)) (*document, error) {
+func (s *Server) document(ctx context.Context, u *run, key string, how func(context.Context) (*document, error)) (*document, error) {
 	u.making.Lock()
 	defer u.making.Unlock()
 	if d := u.made[key]; d != nil {
@@ -62,7 +62,7 @@ func (s *Server) document(ctx context.Context, u *run, key string, make func(con
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	d, err := make(ctx)
+	d, err := how(ctx)
 	if err != nil {
 		return nil, err
 	}

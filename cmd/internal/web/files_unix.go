@@ -24,6 +24,19 @@ func createNameless(name string) (*os.File, error) {
 	return f, nil
 }
 
+// openNameless opens a file to be read and takes its name away.
+func openNameless(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(name); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // takeLock locks a file for who opened it, and creates it if need be. The lock
 // ends with the process.
 func takeLock(name string) (*os.File, error) {

@@ -14,6 +14,11 @@ func createNameless(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|windows.FILE_FLAG_DELETE_ON_CLOSE, 0o600)
 }
 
+// openNameless opens a file to be read, which Windows removes when it is closed.
+func openNameless(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_RDWR|windows.FILE_FLAG_DELETE_ON_CLOSE, 0)
+}
+
 // takeLock creates a file that cannot be removed while it is open, nor created
 // twice.
 func takeLock(name string) (*os.File, error) {

@@ -138,7 +138,7 @@ func (s *Server) analyze(w http.ResponseWriter, r *http.Request) {
 		fail(w, u.fault)
 		return
 	}
-	d, err := s.document(ctx, u, k.ext, s.written(u, k))
+	d, err := s.document(ctx, u, "report."+k.ext, s.written(u, k))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -190,12 +190,17 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 		Done  int64  `json:"done"`
 		Total int64  `json:"total"`
 		Error *told  `json:"error"`
+
+		// The name by which the capture without its secrets is saved; "":
+		// it cannot be made.
+		Redacted string `json:"redacted"`
 	}{State: reading, Done: u.read.Load(), Total: u.total.Load()}
 	if u.over() {
 		v.State = u.state
 		if u.fault != nil {
 			v.Error = &told{u.fault.text, u.fault.hint}
 		}
+		_, v.Redacted = u.redactable()
 	}
 	answer(w, http.StatusOK, v)
 }
@@ -225,13 +230,17 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 		fail(w, u.fault)
 		return
 	}
-	ext, isReport := strings.CutPrefix(r.PathValue("document"), "report.")
-	k, ok := kindOf(func(k kind) bool { return k.ext == ext })
-	if !isReport || !ok {
-		fail(w, &fault{http.StatusNotFound, "there is no such document", "report.json, .html, .sarif, .md, .csv, .xml, or redacted"})
-		return
+	name := r.PathValue("document")
+	how := s.redacted(u)
+	if name != "redacted" {
+		k, ok := kindOf(func(k kind) bool { return "report."+k.ext == name })
+		if !ok {
+			fail(w, &fault{http.StatusNotFound, "there is no such document", "report.json, .html, .sarif, .md, .csv, .xml, or redacted"})
+			return
+		}
+		how = s.written(u, k)
 	}
-	d, err := s.document(r.Context(), u, k.ext, s.written(u, k))
+	d, err := s.document(r.Context(), u, name, how)
 	if err != nil {
 		refuse(w, err)
 		return

@@ -26,12 +26,11 @@ type run struct {
 	read  atomic.Int64
 	total atomic.Int64
 
-	ended   chan struct{} // closed when state is no longer reading
-	state   string        // this and what follows: valid once ended is closed
-	fault   *fault        // of a failed one
-	report  *file         // in jsonl
-	inputs  []report.Input
-	records int
+	ended  chan struct{}  // closed when state is no longer reading
+	state  string         // this and what follows: valid once ended is closed
+	fault  *fault         // of a failed one
+	report *file          // in jsonl
+	inputs []report.Input // the captures among the files
 
 	cancel context.CancelFunc // ends the analysis
 
