@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/har"
 )
 
@@ -50,7 +51,7 @@ alone is said at the end: it shows no refused connection and no hole.`,
 				if err != nil {
 					return nil, err
 				}
-				return withKeys(src, keys), nil
+				return bundle.Keyed(src, keys), nil
 			}
 			res, err := har.File(job)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/live"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules"
@@ -133,7 +134,7 @@ func (a *app) watch(ctx context.Context, in *input, out *output, formats []repor
 	cfg.Live, cfg.Hop.Hold = &watch, liveHold
 	cfg.Inputs = func() []report.Input { return listened(src, w) }
 	if len(first) > 0 {
-		src = withKeys(src, [][]byte{first})
+		src = bundle.Keyed(src, [][]byte{first})
 	}
 	summary, err := pipeline.Run(ctx, src, cfg, tell.around(sink.write))
 	if err != nil && (sink.err != nil || summary.Records == 0) {
@@ -154,7 +155,7 @@ func (a *app) watch(ctx context.Context, in *input, out *output, formats []repor
 // listened is the inputs of a run on the wire.
 func listened(src capture.Source, w wire) []report.Input {
 	if f, ok := src.(*capture.Files); ok {
-		return inputs(f)
+		return bundle.Inputs(f)
 	}
 	var list []report.Input
 	for _, name := range w.interfaces {

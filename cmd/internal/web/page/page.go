@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"embed"
 	"io/fs"
+	"slices"
 	"time"
 
 	"mcp401/rules/report"
@@ -26,6 +27,20 @@ const ReportStyle = "report.css"
 // Files returns the files of the page. They do not change while the program
 // runs.
 func Files() fs.FS { return files{embedded} }
+
+// Names returns the names of all files, in order.
+func Names() []string {
+	list, err := embedded.ReadDir(".")
+	if err != nil {
+		panic("internal error: no page: " + err.Error())
+	}
+	names := []string{ReportStyle}
+	for _, f := range list {
+		names = append(names, f.Name())
+	}
+	slices.Sort(names)
+	return names
+}
 
 // files is the embedded files and the style of the report.
 type files struct{ fs.FS }
