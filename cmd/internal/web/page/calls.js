@@ -155,8 +155,9 @@ export function callList({ report, view, place, wrote, moved }) {
     }
     const wanted = new Map();
     for (let p = first; p <= last; p++) wanted.set(matching[p], p);
-    // The row where the reader is and the opened one exist wherever they are.
-    if (at >= 0) wanted.set(matching[at], at);
+    // The row where the reader is, or the first, and the opened one exist
+    // wherever they are: Tab leads to them.
+    if (matching.length > 0) wanted.set(matching[Math.max(at, 0)], Math.max(at, 0));
     if (opened >= 0 && openPlace() >= 0) wanted.set(opened, openPlace());
     for (const [i, row] of rows) {
       if (!wanted.has(i)) {
