@@ -24,6 +24,7 @@ type digest struct {
 	verdicts []*verdict
 	kept     int
 	last     *Case // the case that a Finding belongs to
+	both     bool  // the upstream side of a case was seen, or told by the gateway
 	notes    []Note
 	run      Run
 	summary  Summary
@@ -43,6 +44,7 @@ func (d *digest) take(o Object) {
 		d.run = *o.Run
 	case o.Case != nil:
 		d.last = o.Case
+		d.both = d.both || len(o.Case.Upstream) > 0 || o.Case.Confidence == "proved" || o.Case.Verdict == "no-upstream"
 	case o.Finding != nil:
 		d.finding(o.Finding)
 	case o.Note != nil:
