@@ -260,7 +260,11 @@ func (d *digest) seen() string {
 
 const nothingLost = "nothing lost"
 
-func (d *digest) lost() string {
+func (d *digest) lost() string { return d.lostOf(d.summary.Cases > 0) }
+
+// lostOf says what was lost. Of a capture without cases the hint has to do with
+// TLS without keys; keyless says whether it is named all the same.
+func (d *digest) lostOf(keyless bool) string {
 	l := d.summary.Lost
 	var parts []string
 	if l.CaptureDrops > 0 {
@@ -273,7 +277,7 @@ func (d *digest) lost() string {
 		}
 		parts = append(parts, part)
 	}
-	if l.UndecryptedFlows > 0 && d.summary.Cases > 0 {
+	if l.UndecryptedFlows > 0 && keyless {
 		parts = append(parts, counted(l.UndecryptedFlows, "TLS connection")+" without keys")
 	}
 	if l.Limits > 0 {

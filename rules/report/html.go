@@ -261,7 +261,7 @@ func (h *htmlWriter) page() *pageView {
 	a := h.headline()
 	v := &pageView{
 		Version: clip(h.run.Version, 40), Title: a.title + ".", Detail: a.detail, Certainty: a.certainty, Nothing: a.certainty == "",
-		Inputs: inputNames(h.run.Inputs), Seen: h.seen(), Lost: h.lost(),
+		Inputs: inputNames(h.run.Inputs), Seen: h.seen(), Lost: h.lostOf(true),
 		Servers: h.table, Line: h.lineView(), Total: h.calls, Wrong: h.wrong, Unit: h.unit(1),
 		CallsLeft: h.calls - len(h.bad) - len(h.good),
 	}
@@ -339,7 +339,7 @@ func (h *htmlWriter) cause(v *verdict, s *server, r *reason, open bool) causeVie
 	}
 	text := clip(r.finding.Text, textLength)
 	return causeView{
-		ID: clip(r.id, 60), Verdict: clip(v.id, 60), Severity: clip(v.severity, 20), Server: clip(s.name, 120), Meaning: h.why(r.id), Text: text,
+		ID: clip(r.id, 60), Verdict: clip(v.id, 60), Severity: clip(v.severity, 20), Server: clip(s.name, 120), Meaning: cmp.Or(h.why(r.id), h.meaning(v.id)), Text: text,
 		Certainty: certainty(r.finding.Confidence), Count: r.count, Unsure: r.unsure, Example: ex,
 		Fix: parts(clip(r.fix, 2*textLength)), Verify: clip(verifyOf(r), 4*textLength),
 	}
@@ -407,8 +407,8 @@ func (h *htmlWriter) call(x judged) callView {
 		if a.Credential != nil {
 			fact += " was sent " + *a.Credential
 		}
-		if word := certainty(a.Confidence); word != "" {
-			fact += ", belongs to this call: " + word
+		if why := joins[a.Confidence]; why != "" {
+			fact += "; belongs to this call: " + why
 		}
 		v.Facts = append(v.Facts, clip(fact, textLength))
 	}

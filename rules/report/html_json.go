@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"slices"
@@ -25,26 +26,27 @@ type viewWriter struct {
 // The view's JSON. Texts of a capture are made visible and cut, as on the page.
 type (
 	view struct {
-		Version    string          `json:"version"`
-		State      string          `json:"state"` // "hidden", "suspected", "clear", "blind" (one side only) or "unreadable"
-		Title      string          `json:"title"`
-		Detail     string          `json:"detail"`
-		Certainty  string          `json:"certainty"` // "certain", "likely", "suspected"; "": nothing is claimed
-		Inputs     string          `json:"inputs"`
-		Seen       string          `json:"seen"`
-		Lost       string          `json:"lost"`
-		Damaged    bool            `json:"damaged"` // something was lost
-		Unit       string          `json:"unit"`    // "frame" or "entry"
-		Calls      int             `json:"calls"`
-		Causes     []viewCause     `json:"causes"`
-		CausesLeft int             `json:"causes_left"`
-		Servers    []viewServer    `json:"servers"`
-		Line       *viewLine       `json:"line"`
-		Groups     []viewGroup     `json:"groups"`
-		Verdicts   []viewVerdict   `json:"verdicts"` // the most frequent first
-		Notes      []Note          `json:"notes"`
-		NotesLeft  int             `json:"notes_left"`
-		Words      map[string]word `json:"words"` // verdicts and causes, by id
+		Version    string            `json:"version"`
+		State      string            `json:"state"` // "hidden", "suspected", "clear", "blind" (one side only) or "unreadable"
+		Title      string            `json:"title"`
+		Detail     string            `json:"detail"`
+		Certainty  string            `json:"certainty"` // "certain", "likely", "suspected"; "": nothing is claimed
+		Inputs     string            `json:"inputs"`
+		Seen       string            `json:"seen"`
+		Lost       string            `json:"lost"`
+		Damaged    bool              `json:"damaged"` // something was lost
+		Unit       string            `json:"unit"`    // "frame" or "entry"
+		Calls      int               `json:"calls"`
+		Causes     []viewCause       `json:"causes"`
+		CausesLeft int               `json:"causes_left"`
+		Servers    []viewServer      `json:"servers"`
+		Line       *viewLine         `json:"line"`
+		Groups     []viewGroup       `json:"groups"`
+		Verdicts   []viewVerdict     `json:"verdicts"` // the most frequent first
+		Notes      []Note            `json:"notes"`
+		NotesLeft  int               `json:"notes_left"`
+		Joins      map[string]string `json:"joins"` // why an attempt belongs to its call, by its confidence
+		Words      map[string]word   `json:"words"` // verdicts and causes, by id
 	}
 	viewCause struct {
 		Verdict   string `json:"verdict"`
@@ -120,10 +122,13 @@ func (v *viewWriter) Close() error {
 
 func (v *viewWriter) view() *view {
 	a := v.headline()
+	if a.state == "unreadable" && v.summary.Lost.UndecryptedFlows > 0 {
+		a.detail = "The connections are TLS, and their keys are not there. Start the gateway with SSLKEYLOGFILE set, and drop that file together with the capture."
+	}
 	all := &view{
 		Version: clip(v.run.Version, 40), State: a.state, Title: a.title, Detail: a.detail, Certainty: a.certainty,
-		Inputs: inputNames(v.run.Inputs), Seen: v.seen(), Lost: v.lost(), Unit: v.unit(1), Calls: v.calls, Line: v.viewLine(),
-		Causes: []viewCause{}, Servers: []viewServer{}, Groups: []viewGroup{}, Verdicts: []viewVerdict{}, Notes: []Note{}, Words: map[string]word{},
+		Inputs: inputNames(v.run.Inputs), Seen: v.seen(), Lost: v.lostOf(true), Unit: v.unit(1), Calls: v.calls, Line: v.viewLine(),
+		Causes: []viewCause{}, Servers: []viewServer{}, Groups: []viewGroup{}, Verdicts: []viewVerdict{}, Notes: []Note{}, Joins: joins, Words: map[string]word{},
 	}
 	all.Damaged = all.Lost != nothingLost
 	all.CausesLeft = v.reasons(func(d *verdict, s *server, r *reason) {
@@ -151,7 +156,7 @@ func (v *viewWriter) view() *view {
 
 func (v *viewWriter) cause(d *verdict, s *server, r *reason) viewCause {
 	return viewCause{
-		Verdict: clip(d.id, 60), Severity: clip(d.severity, 20), Server: clip(s.name, 120), ID: clip(r.id, 60), Meaning: v.why(r.id),
+		Verdict: clip(d.id, 60), Severity: clip(d.severity, 20), Server: clip(s.name, 120), ID: clip(r.id, 60), Meaning: cmp.Or(v.why(r.id), v.meaning(d.id)),
 		Certainty: certainty(r.finding.Confidence), Text: clip(r.finding.Text, textLength), Count: r.count, Unsure: r.unsure,
 		Fix: clip(r.fix, 2*textLength), Verify: clip(verifyOf(r), 4*textLength), Frame: r.example.Frame,
 	}

@@ -119,6 +119,14 @@ func certainty(confidence string) string {
 	return ""
 }
 
+// joins is why an attempt is held to belong to its call.
+var joins = map[string]string{
+	"proved":    "certain, the gateway itself says so in its answer",
+	"linked":    "certain, the credential is the same on both hops or no other call can have caused it",
+	"likely":    "likely, it is the best match of several calls at that time",
+	"suspected": "suspected, the capture does not show it whole",
+}
+
 // meaning is the title of a verdict or a cause; "" for another word.
 func (d *digest) meaning(id string) string {
 	if title := d.title(id); title != "" {

@@ -37,6 +37,7 @@ const (
 // put it here.
 var commands = []func(*app) *cobra.Command{
 	(*app).analyze,
+	(*app).serve,
 	(*app).live,
 	(*app).during,
 	(*app).show,
