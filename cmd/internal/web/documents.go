@@ -32,6 +32,9 @@ var kinds = []kind{
 	{"table", "txt", "text/plain; charset=utf-8", true},
 }
 
+// view is the sentences of the page, which are no format of a report.
+var view = kind{"", "json", "application/json", true}
+
 func kindOf(is func(kind) bool) (kind, bool) {
 	for _, k := range kinds {
 		if is(k) {
@@ -77,12 +80,16 @@ func (s *Server) written(u *run, k kind) func(context.Context) (*document, error
 		if err != nil {
 			return nil, err
 		}
-		format, ok := report.Lookup(k.format)
-		if !ok {
-			panic("internal error: no format " + k.format)
+		write := report.NewView
+		if k.format != "" {
+			format, ok := report.Lookup(k.format)
+			if !ok {
+				panic("internal error: no format " + k.format)
+			}
+			write = format.New
 		}
 		buf := bufio.NewWriterSize(f, copySize)
-		w := format.New(buf, report.Options{Rules: all.Rules})
+		w := write(buf, report.Options{Rules: all.Rules})
 		err = report.Read(bufio.NewReaderSize(u.report.reader(), copySize), func(o report.Object) error {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"embed"
 	"io/fs"
 	"mime"
 	"net"
@@ -13,24 +12,16 @@ import (
 	"strings"
 	"time"
 
+	"mcp401/cmd/internal/web/page"
 	"mcp401/samples"
 )
-
-//go:embed page
-var page embed.FS
 
 // Handler answers what comes to the address at.
 func (s *Server) Handler(at net.Addr) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page("index.html"))
-	files, err := fs.ReadDir(page, "page")
-	if err != nil {
-		panic("internal error: no page: " + err.Error())
-	}
-	for _, f := range files {
-		if !f.IsDir() {
-			mux.HandleFunc("GET /"+f.Name(), s.page(f.Name()))
-		}
+	for _, name := range page.Names() {
+		mux.HandleFunc("GET /"+name, s.page(name))
 	}
 	mux.HandleFunc("GET /api/limits", s.limits)
 	mux.HandleFunc("POST /api/analyze", s.analyze)
@@ -46,16 +37,15 @@ func (s *Server) Handler(at net.Addr) http.Handler {
 
 // page answers with a file of the page.
 func (s *Server) page(name string) http.HandlerFunc {
-	b, err := page.ReadFile("page/" + name)
+	b, err := fs.ReadFile(page.Files(), name)
+	if err != nil {
+		panic("internal error: the page has no " + name)
+	}
 	kind := mime.TypeByExtension(path.Ext(name))
 	if path.Ext(name) == ".js" {
 		kind = "text/javascript; charset=utf-8" // whatever this machine's tables say: modules need it
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err != nil {
-			fail(w, &fault{http.StatusNotFound, "there is no page in this build", ""})
-			return
-		}
 		w.Header().Set("Content-Type", kind)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 	}
@@ -232,7 +222,9 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	}
 	name := r.PathValue("document")
 	how := s.redacted(u)
-	if name != "redacted" {
+	if name == "view.json" {
+		how = s.written(u, view)
+	} else if name != "redacted" {
 		k, ok := kindOf(func(k kind) bool { return "report."+k.ext == name })
 		if !ok {
 			fail(w, &fault{http.StatusNotFound, "there is no such document", "report.json, .html, .sarif, .md, .csv, .xml, or redacted"})

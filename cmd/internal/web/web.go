@@ -26,6 +26,7 @@
 //	POST   /api/runs?sample=1            the same with the built-in capture
 //	GET    /api/runs/ID                  {"state","done","total","error","redacted"}
 //	GET    /api/runs/ID/report.EXT       the report: json, html, sarif, md, csv, xml, jsonl, txt
+//	GET    /api/runs/ID/view.json        the same in sentences, for the page
 //	GET    /api/runs/ID/redacted         the capture without its secrets
 //	DELETE /api/runs/ID                  ends it and forgets it
 //	GET    /api/limits                   {"version","bytes","files"}

@@ -2,14 +2,7 @@
 // from, and nowhere else. Its shape is that of every engine; main.js knows no
 // more of it.
 
-/** An error for people: message is one line, hint says what to do, or "". */
-export class EngineError extends Error {
-  constructor(message, hint) {
-    super(message);
-    this.name = "EngineError";
-    this.hint = hint || "";
-  }
-}
+import { EngineError, readReport } from "./engine.js";
 
 const downloads = [
   { kind: "html", label: "HTML report", file: "report.html", name: "mcp401-report.html" },
@@ -112,13 +105,25 @@ async function finished(id, progress, signal) {
 
 const remove = (id) => fetch(`/api/runs/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 
+/** The body of an answer as it comes. */
+async function* pieces(answer) {
+  const reader = answer.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield value;
+  }
+}
+
 /** The run of an id, when it is done. */
 async function run(id, progress, signal) {
   const state = await finished(id, progress, signal);
-  const report = await (await ask(`/api/runs/${id}/report.json`, { signal })).json();
+  const view = await (await ask(`/api/runs/${id}/view.json`, { signal })).json();
+  const report = await readReport(pieces(await ask(`/api/runs/${id}/report.jsonl`, { signal })));
   const offered = state.redacted ? [...downloads, { kind: "redacted", label: "Capture without secrets", file: "redacted", name: state.redacted }] : downloads;
   return {
     id,
+    view,
     report,
     downloads: offered.map(({ kind, label }) => ({ kind, label })),
     async download(kind) {
@@ -126,7 +131,7 @@ async function run(id, progress, signal) {
       const answer = await ask(`/api/runs/${id}/${d.file}`);
       return { blob: await answer.blob(), name: d.name };
     },
-    close: () => void remove(id),
+    close() {}, // the Back button may ask for it again; the server forgets the oldest by itself
   };
 }
 
