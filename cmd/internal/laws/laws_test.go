@@ -56,8 +56,8 @@ var forTests = []string{"capture/capturetest", "decode/decodetest", "rules/rules
 // a reason goes.
 var dependencies = map[string]string{
 	"github.com/andybalholm/brotli":                     "br bodies: no other maintained decoder in Go",
-	"github.com/chromedp/cdproto":         "tests: the words of the protocol that drives a browser",
-	"github.com/chromedp/chromedp":        "tests: the page in a real browser",
+	"github.com/chromedp/cdproto":                       "tests: the words of the protocol that drives a browser",
+	"github.com/chromedp/chromedp":                      "tests: the page in a real browser",
 	"github.com/go-json-experiment/json":                "HAR entry by entry: a pull parser that names the byte where it fails",
 	"github.com/goccy/go-yaml":                          "LiteLLM's configuration, for server names",
 	"github.com/google/go-cmp":                          "tests: differences that can be read",
