@@ -7,7 +7,7 @@ import "golang.org/x/net/bpf"
 type Live struct {
 	Interfaces  []string // names; "any" is all of them in one socket. None: "any"
 	Snap        int      // bytes of a packet to keep. 256 KiB: segmentation offload makes frames of 64 KiB, BIG TCP of more
-	Ring        int      // bytes of the ring of each socket. 16 MiB: 0.1 s of a full 1 Gbit/s link
+	Ring        int      // bytes of the ring of each socket. 32 MiB: 0.25 s of a full 1 Gbit/s link
 	Promiscuous bool     // also frames that are for other machines; not with "any"
 	NetNS       string   // the network namespace: a name of ip netns, a process id or a path; empty: this process's own
 
@@ -24,3 +24,21 @@ type LiveStats struct {
 	Drops   uint64 // for which the ring had no room; also delivered as Loss records
 	Freezes uint64 // how often the ring was full
 }
+
+// A Change is that an interface is not there, or is there again.
+type Change struct {
+	Interface string
+	State     InterfaceState
+}
+
+// An InterfaceState is what can be captured on an interface.
+type InterfaceState uint8
+
+// The states.
+const (
+	Up   InterfaceState = iota
+	Down                // it is there and carries nothing
+	Gone                // there is none of that name; it is looked for
+)
+
+func (s InterfaceState) String() string { return [...]string{"up", "down", "gone"}[s] }

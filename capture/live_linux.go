@@ -2,7 +2,6 @@ package capture
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -19,8 +17,9 @@ import (
 )
 
 const (
-	// A block of the ring is handed over when it is full or this old.
-	liveRetire = 10 * time.Millisecond
+	// A block of the ring is handed over when it is full or this old. With 128
+	// blocks, on a wire that is not busy, 2.5 s may pass before one is emptied.
+	liveRetire = 20 * time.Millisecond
 	// How often the kernel is asked for its counters and its interfaces.
 	liveCheck = time.Second
 	// With several sockets a packet waits so long for an earlier one.
@@ -29,7 +28,7 @@ const (
 	liveStride = 4096
 
 	defaultSnap = 256 << 10
-	defaultRing = 16 << 20
+	defaultRing = 32 << 20
 	anyName     = "any"
 )
 
@@ -54,10 +53,11 @@ type LiveSource struct {
 	checked time.Time
 	since   int // packets since the clock was looked at
 
-	mu     sync.Mutex // held by Close and by the release of the sockets
-	closed atomic.Bool
-	done   bool // everything is released
-	stats  struct{ packets, drops, freezes atomic.Uint64 }
+	mu      sync.Mutex // held by Close, by the release of the sockets, and for changes
+	changes []Change
+	closed  atomic.Bool
+	done    bool // everything is released
+	stats   struct{ packets, drops, freezes atomic.Uint64 }
 }
 
 // OpenLive opens the sockets, which needs CAP_NET_RAW, and CAP_SYS_ADMIN to
@@ -97,6 +97,7 @@ func (s *LiveSource) open(cfg Live) (err error) {
 			return err
 		}
 		s.polls = append(s.polls, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+		s.look(r)
 	}
 	return nil
 }
@@ -207,7 +208,36 @@ func (s *LiveSource) check(force bool) {
 			s.losses = append(s.losses, Loss{Packets: uint64(st.Drops), Interface: r.number, Reason: "kernel"})
 		}
 		r.rebind(s.probe)
+		s.look(r)
 	}
+}
+
+// changesMost is how many changes are kept for who asks for them.
+const changesMost = 1024
+
+// look finds out whether an interface came or went.
+func (s *LiveSource) look(r *ring) {
+	now := r.state(s.probe)
+	if now == r.was {
+		return
+	}
+	r.was = now
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.changes) < changesMost {
+		s.changes = append(s.changes, Change{r.name, now})
+	}
+}
+
+// Changes returns what became of the interfaces since it was asked last: it is
+// found within a second. An interface that is down at the beginning is told
+// first.
+func (s *LiveSource) Changes() []Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.changes
+	s.changes = nil
+	return list
 }
 
 // ending hands out the last losses, frees everything, and is io.EOF.
@@ -298,25 +328,6 @@ func namespacePath(name string) string {
 		return name
 	}
 	return filepath.Join("/run/netns", name)
-}
-
-// DropPrivileges becomes an ordinary user for good, in every thread: no other
-// groups, no capabilities. Call it after [OpenLive], which is the last to need
-// them. It refuses root's ids.
-func DropPrivileges(uid, gid int) error {
-	if uid <= 0 || gid <= 0 {
-		return fmt.Errorf("dropping privileges: %d:%d is not an ordinary user and group", uid, gid)
-	}
-	if err := syscall.Setgroups(nil); err != nil {
-		return fmt.Errorf("dropping the other groups: %w", err)
-	}
-	if err := syscall.Setresgid(gid, gid, gid); err != nil {
-		return fmt.Errorf("becoming group %d: %w", gid, err)
-	}
-	if err := syscall.Setresuid(uid, uid, uid); err != nil {
-		return fmt.Errorf("becoming user %d: %w", uid, err)
-	}
-	return nil
 }
 
 func liveError(name, doing string, err error) *Error {

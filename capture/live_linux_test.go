@@ -334,15 +334,27 @@ func TestLiveTagsAndInterfaces(t *testing.T) {
 	s := openLive(t, capture.Live{Interfaces: []string{"v0", "v1", "any"}, Filter: e.Kernel, NetNS: name, Ring: 1 << 20, Promiscuous: true})
 	frames, _ := during(t, s, func() {
 		send("before")
-		err := errors.Join(ip("-n "+name+" link set v1 down"), ip("-n "+name+" link set v1 up"))
+		err := ip("-n " + name + " link set v1 down")
+		time.Sleep(1500 * time.Millisecond)
+		err = errors.Join(err, ip("-n "+name+" link set v1 up"))
+		time.Sleep(1500 * time.Millisecond)
 		send("between")
-		err = errors.Join(err, ip("-n "+name+" link del v0"), add())
+		err = errors.Join(err, ip("-n "+name+" link del v0"))
+		time.Sleep(1500 * time.Millisecond)
+		err = errors.Join(err, add())
 		if err != nil {
 			t.Error(err)
 		}
 		time.Sleep(2500 * time.Millisecond)
 		send("after")
 	})
+	told := map[string][]string{}
+	for _, c := range s.Changes() {
+		told[c.Interface] = append(told[c.Interface], c.State.String())
+	}
+	if got := fmt.Sprint(told); got != "map[v0:[gone up] v1:[down up gone up]]" {
+		t.Errorf("told %s", got)
+	}
 	for _, text := range []string{"before", "between", "after"} {
 		seen := map[int]int{}
 		for _, f := range frames {
@@ -390,7 +402,7 @@ func TestLiveErrors(t *testing.T) {
 // Root is dropped in every thread, and what was opened stays open.
 func TestDropPrivileges(t *testing.T) {
 	needRoot(t)
-	if err := capture.DropPrivileges(0, 0); err == nil {
+	if err := capture.DropPrivileges(0, 0, nil); err == nil {
 		t.Error("root is no ordinary user")
 	}
 	if os.Getenv("CAPTURE_DROP") == "" {
@@ -403,7 +415,7 @@ func TestDropPrivileges(t *testing.T) {
 	}
 	port, ask := server(t)
 	s := openLive(t, filtered(t, "tcp port "+port))
-	if err := capture.DropPrivileges(65534, 65534); err != nil {
+	if err := capture.DropPrivileges(65534, 65534, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := capture.OpenLive(capture.Live{}); !errors.Is(err, os.ErrPermission) {

@@ -25,5 +25,20 @@ func (*LiveSource) Close() error { return nil }
 // Stats is empty.
 func (*LiveSource) Stats() LiveStats { return LiveStats{} }
 
+// Changes is empty.
+func (*LiveSource) Changes() []Change { return nil }
+
+// A Capability exists on Linux only.
+type Capability uint
+
+// FileAccess is nothing.
+const FileAccess Capability = 0
+
 // DropPrivileges is for Linux only.
-func DropPrivileges(uid, gid int) error { return errors.ErrUnsupported }
+func DropPrivileges(uid, gid int, groups []int) error { return errors.ErrUnsupported }
+
+// DropCapabilities does nothing.
+func DropCapabilities(keep ...Capability) error { return nil }
+
+// FilesAs is for Linux only.
+func FilesAs(uid, gid int, groups []int, f func()) error { return errors.ErrUnsupported }

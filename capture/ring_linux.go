@@ -20,6 +20,7 @@ type ring struct {
 	index       int // of the interface, 0 for all
 	link        LinkType
 	promiscuous bool
+	was         InterfaceState
 
 	mem    []byte
 	size   int    // of a block
@@ -33,8 +34,10 @@ const (
 	// Room before a packet for what is written there: a VLAN tag and a cooked
 	// header.
 	ringReserve = 32
-	// A block has to hold the largest frame that is to be kept whole.
-	ringBlock = 1 << 20
+	// A block has to hold the largest frame that is to be kept whole. It is not
+	// larger than that because a block is spent every liveRetire, however little
+	// is in it: the number of blocks is how long nobody need empty the ring.
+	ringBlock = 256 << 10
 	// What stands before the packet in a block, generously.
 	ringHead = 256
 
@@ -88,6 +91,21 @@ func (r *ring) find(probe int) (kind int, err error) {
 		return 0, err
 	}
 	return int(req.Uint16()), nil
+}
+
+// state looks whether the interface is there and up.
+func (r *ring) state(probe int) InterfaceState {
+	if r.name == anyName {
+		return Up
+	}
+	req, err := unix.NewIfreq(r.name)
+	if err != nil || unix.IoctlIfreq(probe, unix.SIOCGIFFLAGS, req) != nil {
+		return Gone
+	}
+	if req.Uint16()&unix.IFF_UP == 0 {
+		return Down
+	}
+	return Up
 }
 
 func (r *ring) filter(cfg Live, kind int) error {

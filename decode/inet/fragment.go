@@ -16,6 +16,7 @@ type datagram struct {
 	have       []span    // what of buf is there: sorted, apart
 	total      int       // bytes of the whole, once the last fragment came; else 0
 	done       bool      // handed out: kept a moment to absorb copies
+	frames     []int     // that brought something of it, the last one not among them
 	prev, next *datagram // by age
 }
 
@@ -36,6 +37,7 @@ type fragments struct {
 	age   datagram // ring of all, oldest first
 	bytes int
 	out   []byte // the datagram handed out last
+	parts []int  // and the frames that brought it, but for the last
 }
 
 // copies is how long a complete datagram is remembered, so that the second
@@ -86,12 +88,16 @@ func (fs *fragments) add(d *Decoder, l layer, key fragmentKey, at int, more bool
 	}
 	fs.put(g, at, l.b)
 	if g.total == 0 || len(g.have) != 1 || g.have[0] != (span{0, g.total}) {
+		if len(g.frames) < pieces {
+			g.frames = append(g.frames, d.at.Frame)
+		}
 		fs.fit(d)
 		return l, false
 	}
 	fs.out = append(fs.out[:0], g.buf[:g.total]...)
 	fs.bytes -= cap(g.buf)
-	g.buf, g.have, g.done, g.first = nil, nil, true, now
+	fs.parts = g.frames
+	g.buf, g.have, g.frames, g.done, g.first = nil, nil, nil, true, now
 	l.b, l.cut = fs.out, 0
 	return l, true
 }

@@ -95,11 +95,21 @@ func New(lim decode.Limits, note func(decode.Note)) *Decoder {
 // Stats returns the counters so far.
 func (d *Decoder) Stats() Stats { return d.stats }
 
+// Pending reports whether the packet given to Segment last was a fragment of a
+// datagram that is not whole yet.
+func (d *Decoder) Pending() bool { return d.miss == fragment }
+
+// Parts returns the frames of the fragments that made up the datagram of the
+// last segment, but for the frame that completed it; none: it came whole. The
+// list is the caller's.
+func (d *Decoder) Parts() []int { return d.frags.parts }
+
 // Segment returns the innermost TCP segment of a packet, and whether there is
 // one. Its Payload is part of p.Data or, when it came in fragments, belongs to
 // the Decoder and is valid until the next call.
 func (d *Decoder) Segment(at decode.Mark, p *capture.Packet) (Segment, bool) {
 	d.stats.Packets++
+	d.miss, d.frags.parts = notIP, nil
 	if p.Link == capture.LinkEthernet && d.plain(p.Data) {
 		d.stats.Segments++
 		return d.seg, true
@@ -109,9 +119,9 @@ func (d *Decoder) Segment(at decode.Mark, p *capture.Packet) (Segment, bool) {
 	if p.Length > len(p.Data) {
 		l.cut = p.Length - len(p.Data)
 	}
-	d.miss = notIP
 	if d.link(p.Link, l) {
 		d.stats.Segments++
+		d.miss = notIP
 		return d.seg, true
 	}
 	d.count()

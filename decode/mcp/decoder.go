@@ -298,7 +298,7 @@ func (d *Decoder) request(o *open, e *httpmsg.Event) {
 		o.x.Body.Absent = e.Absent
 		o.reqOver = true
 	case httpmsg.Cut:
-		o.x.Hole = o.x.Hole || e.Why == 0
+		o.x.Hole = o.x.Hole || e.Why == 0 || e.Why == decode.Evicted
 		d.cutBody(o, &o.req, e.At)
 		o.x.Body = o.req.state
 		o.reqOver = true

@@ -73,6 +73,7 @@ type Exchange struct {
 	ServerID   string            // query or body server_id; LLM: empty
 	Headers    map[string]string // the few other fields a profile needs, lower-case names: see headersKept
 	Trace      string            // keyed hash of the trace id of traceparent or _meta.traceparent
+	Parent     TraceParent       // the same as sent
 	Creds      []Credential      // every credential of the request
 	Body       BodyState
 	Requests   []Message // JSON-RPC requests and notifications of the body
@@ -96,6 +97,15 @@ type Exchange struct {
 	Hole        bool       // bytes of the exchange are missing in the capture: nothing may be concluded from what is not seen
 	Aborted     bool       // the client went away before the answer was over
 	Error       string     // HAR: why there is no response
+}
+
+// A TraceParent is the span of the client's own that caused the request (W3C
+// Trace Context, section 3.2): for those who keep these spans, and no secret.
+// Zero: none was sent, or it is not valid.
+type TraceParent struct {
+	Trace [16]byte
+	Span  [8]byte
+	Flags byte
 }
 
 // A BodyState says how much of a body is known.

@@ -1,7 +1,9 @@
 package mcp
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"strings"
 
 	"mcp401/decode/httpmsg"
@@ -109,7 +111,7 @@ func (d *Decoder) requestHead(o *open, h httpmsg.Header) {
 		case "last-event-id":
 			x.LastEvent = d.hashed(f.Value)
 		case "traceparent":
-			x.Trace = d.trace(string(f.Value))
+			x.Trace, x.Parent = d.trace(string(f.Value)), parseTraceParent(f.Value)
 		case "x-mcp-servers":
 			x.Servers = nameList(string(f.Value))
 		case "access-control-request-method":
@@ -217,4 +219,24 @@ func (d *Decoder) trace(v string) string {
 		return ""
 	}
 	return d.hashed([]byte(rest[:32]))
+}
+
+// parseTraceParent reads a traceparent of version 00, or of a later one as far
+// as it is alike (W3C Trace Context, section 4.3).
+func parseTraceParent(v []byte) TraceParent {
+	var p TraceParent
+	var version, flags [1]byte
+	if len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' || len(v) > 55 && v[55] != '-' {
+		return p
+	}
+	for _, f := range []struct{ to, from []byte }{{version[:], v[:2]}, {p.Trace[:], v[3:35]}, {p.Span[:], v[36:52]}, {flags[:], v[53:55]}} {
+		if _, err := hex.Decode(f.to, f.from); err != nil || bytes.ContainsAny(f.from, "ABCDEF") {
+			return TraceParent{}
+		}
+	}
+	if version[0] == 0xff || version[0] == 0 && len(v) > 55 || p.Trace == [16]byte{} || p.Span == [8]byte{} {
+		return TraceParent{}
+	}
+	p.Flags = flags[0]
+	return p
 }

@@ -184,7 +184,7 @@ func (d *Decoder) meta(x *Exchange, meta gjson.Result) {
 		switch k.Str {
 		case "traceparent":
 			if x.Trace == "" {
-				x.Trace = d.trace(v.String())
+				x.Trace, x.Parent = d.trace(v.String()), parseTraceParent([]byte(v.String()))
 			}
 		case "io.modelcontextprotocol/clientInfo":
 			if x.ClientName == "" {

@@ -199,6 +199,9 @@ func tell(x *Exchange) string {
 		put("session", x.Session)
 		put("last-event", x.LastEvent)
 		put("trace", x.Trace)
+		if p := x.Parent; p != (TraceParent{}) {
+			put("parent", fmt.Sprintf("%x %x %02x", p.Trace, p.Span, p.Flags))
+		}
 		put("servers", x.Servers)
 		put("server-id", x.ServerID)
 		put("client", x.ClientName)

@@ -91,6 +91,14 @@ func (c *conn) tell(at decode.Mark, why decode.End) {
 	c.d.emit(Event{At: at, Flow: c.flow.First, Connection: k})
 }
 
+// hello is Config.Hello for this connection, nil for none.
+func (c *conn) hello() func([32]byte) {
+	if c.d.cfg.Hello == nil {
+		return nil
+	}
+	return func(random [32]byte) { c.d.cfg.Hello(c.flow.First, random) }
+}
+
 // shown copies what a TLS connection shows.
 func shown(i *tls.Info) *TLS {
 	t := &TLS{
@@ -162,7 +170,7 @@ func (l *layer) http2() decode.Conn {
 func (l *layer) tls() decode.Conn {
 	d := l.c.d
 	t := tls.New(tls.Config{
-		Limits: d.lim, Flow: l.c.flow, Keys: d.keys, Note: d.note,
+		Limits: d.lim, Flow: l.c.flow, Keys: d.keys, Note: d.note, Hello: l.c.hello(),
 		Inner: func(i *tls.Info) decode.Conn {
 			in := l.below("https", l.after)
 			if i.ALPN == "h2" && in != nil {

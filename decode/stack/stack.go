@@ -32,6 +32,18 @@ type Config struct {
 	// HTTP, if set, is given every HTTP event of a packet capture as well, of
 	// any version and out of TLS. What e points to is valid until it returns.
 	HTTP func(f *decode.Flow, e *httpmsg.Event)
+
+	// Hello, if set, is told the random under which a key log has the secrets of
+	// a TLS connection, or of one within another, with the flow of the outermost.
+	Hello func(flow int, random [32]byte)
+}
+
+// A Place says which connection the packet of a record belongs to.
+type Place struct {
+	At       decode.Mark // on the decoder's clock, which is never set back
+	Flow     int         // Flow.First of it; 0: none, it is not TCP
+	Fragment bool        // a part of an IP datagram that is not whole yet: nobody knows
+	Parts    []int       // the frames of the other fragments that the packet came in
 }
 
 // A Decoder turns the records of one capture into events.
@@ -42,6 +54,8 @@ type Decoder struct {
 	late func(Event) // emit, with the marks as they are
 	now  decode.Mark
 	step time.Duration // by how much the capture's clock was set back
+
+	place Place
 
 	inet  *inet.Decoder
 	tcp   *tcp.Table
@@ -94,9 +108,12 @@ func (d *Decoder) Record(r capture.Record) {
 	}
 	switch {
 	case r.Packet != nil:
+		d.place = Place{At: at}
 		if s, ok := d.inet.Segment(at, r.Packet); ok && d.mine(&s) {
 			d.tcp.Segment(at, &s)
+			d.place.Flow, d.place.Parts = d.tcp.Last(), d.inet.Parts()
 		} else {
+			d.place.Fragment = d.inet.Pending()
 			d.tcp.Pass(at.Time)
 		}
 	case r.Secret != nil:
@@ -108,6 +125,9 @@ func (d *Decoder) Record(r capture.Record) {
 		}
 	}
 }
+
+// Place returns where the packet decoded last belongs.
+func (d *Decoder) Place() Place { return d.place }
 
 // stepBack is how far the clock must go back to have been set: frames stand
 // less behind others that were captured before them.
@@ -197,9 +217,22 @@ func mix(a [16]byte, port uint16) uint64 {
 	return h ^ h>>29
 }
 
-// Tick says what time it is when no record does: the wire is quiet.
+// Clock returns when the last record came, or the last Tick was, on the
+// decoder's clock: that of the capture, but never set back.
+func (d *Decoder) Clock() time.Time { return d.now.Time }
+
+// Ahead says that the capture's clock was set forward by so much, where that is
+// known: records from here on are taken for so much earlier.
+func (d *Decoder) Ahead(by time.Duration) {
+	d.step -= by
+	if d.cfg.Shard == 0 {
+		d.note(decode.Note{Code: "capture/clock-step", At: d.now, N: int(by.Milliseconds()), Text: "the clock went forward: times from here on are given as if it had not"})
+	}
+}
+
+// Tick says what time it is on the decoder's clock when no record does: the
+// wire is quiet.
 func (d *Decoder) Tick(now time.Time) {
-	now = now.Add(d.step)
 	if now.After(d.now.Time) {
 		d.now.Time = now
 	}

@@ -117,11 +117,12 @@ func (t *Table) remove(f *flow) {
 
 // begin takes the first segment of a connection not in the table.
 func (t *Table) begin(k *key, h uint64, side int, s *inet.Segment) {
+	t.last = 0
 	if s.Flags&RST != 0 {
 		// Kept in case its SYN is stored behind it.
 		if s.Flags&ACK != 0 {
 			f := t.flows.add(h, k)
-			f.first = t.at.Frame
+			f.first, t.last = t.at.Frame, t.at.Frame
 			f.strays, f.stray, f.thrower = true, s.Ack, uint8(side)
 			t.linger(f)
 		}
@@ -129,7 +130,7 @@ func (t *Table) begin(k *key, h uint64, side int, s *inet.Segment) {
 	}
 	t.room()
 	f := t.flows.add(h, k)
-	f.first, f.start = t.at.Frame, t.at.Time
+	f.first, f.start, t.last = t.at.Frame, t.at.Time, t.at.Frame
 	switch s.Flags & (SYN | ACK) {
 	case SYN:
 		t.list(f, fresh)

@@ -62,6 +62,7 @@ type Table struct {
 	note func(decode.Note)
 
 	at    decode.Mark // of the segment in hand
+	last  int         // first frame of the connection that it belongs to
 	now   int64       // the capture's clock in ns: the latest time seen
 	check int64       // nothing expires before
 	count int         // segments so far; a tick counts as a crowd
@@ -98,6 +99,10 @@ func (t *Table) Stats() Stats { return t.stats }
 // Open returns how many connections are followed.
 func (t *Table) Open() int { return t.flows.used }
 
+// Last returns the first frame of the connection that the last segment given
+// to Segment belongs to, also where it is over; 0: to none.
+func (t *Table) Last() int { return t.last }
+
 // Segment takes the next segment of the capture. Nothing of s is kept. What a
 // Conn is told has the mark of the frame that brought it, which is earlier than
 // at when it had to wait.
@@ -113,6 +118,7 @@ func (t *Table) Segment(at decode.Mark, s *inet.Segment) {
 		t.begin(&k, h, side, s)
 		return
 	}
+	t.last = f.first
 	if t.now-f.listed > refresh || f.list == fresh {
 		t.list(f, f.list)
 	}

@@ -93,6 +93,9 @@ func (c *Conn) parseClientHello(h *handshake, r reader) bool {
 	if h.client && [32]byte(random) != h.clientRandom {
 		*h = handshake{num: h.num}
 	}
+	if !h.client && c.cfg.Hello != nil {
+		c.cfg.Hello([32]byte(random))
+	}
 	h.client, h.clientRandom = true, [32]byte(random)
 	h.clientID = sessionName(r.vec(1))
 	r.vec(2)

@@ -264,6 +264,9 @@ func (c *Conn) guessEntry(s *side, h *handshake, it *item) bool {
 		if c.enter(s, h) {
 			if _, _, ok := c.locate(s, buf, &it.hdr, it.body); ok {
 				e.used = true
+				if c.cfg.Hello != nil {
+					c.cfg.Hello(e.random)
+				}
 				c.note(it.at, "tls/ech", 0, "secrets were found by trying: the true ClientHello is encrypted or was not captured")
 				return true
 			}

@@ -48,6 +48,10 @@ type Config struct {
 	// what it says instead. Nil, or a nil Conn: it is dropped.
 	Plain func() decode.Conn
 
+	// Hello, if set, is told the random under which a key log has the secrets of
+	// the connection, whenever it is learned.
+	Hello func(random [32]byte)
+
 	// Note takes notes; it may be nil.
 	Note func(decode.Note)
 }

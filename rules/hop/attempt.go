@@ -216,10 +216,18 @@ func (s *supply) add(c *pair.Call) {
 		s.asked = "call"
 	case "initialize", "server/discover", "ping", "GET", "token":
 	default:
-		if s.asked == "other" {
+		if s.asked == "other" && !unsent(c) {
 			s.asked = "else"
 		}
 	}
+}
+
+// unsent reports whether a request was answered by its head alone, as a server
+// may refuse over HTTP/2: its body, which would tell what it asks, was given up
+// before it began.
+func unsent(c *pair.Call) bool {
+	x := c.Asked
+	return c.Request == nil && x.Status >= 300 && x.Body.Size == 0 && !x.Body.Whole && !x.Body.Unkept && !x.Body.Absent && !x.Hole
 }
 
 func (l *Linker) index(s *supply, c *pair.Call) {

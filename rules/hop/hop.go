@@ -308,6 +308,18 @@ func (l *Linker) settle() {
 // those that wait for evidence.
 func (l *Linker) Open() int { return len(l.byCall) + len(l.due) + len(l.held) }
 
+// Since returns the frame that began the oldest call that is not judged, 0
+// where there is none: nothing that came before it can matter to a case but by
+// what was learned of it.
+func (l *Linker) Since() int {
+	for _, d := range l.demands {
+		if !d.judged && d.kind != "" {
+			return d.call.Asked.Asked.Frame
+		}
+	}
+	return 0
+}
+
 // overdue reports whether a held call has waited for Config.Hold: when the wire
 // is quiet no other call comes to have it looked at again.
 func (l *Linker) overdue() bool {

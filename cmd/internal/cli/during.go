@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules/report"
 )
 
@@ -23,6 +22,8 @@ func (a *app) during() *cobra.Command {
 	var in input
 	var out output
 	var w wire
+	var k kept
+	var otlp string
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND...",
 		Short: "capture while a command runs, then report",
@@ -61,9 +62,18 @@ the command's own.`,
 			child.Stdin, child.Stdout, child.Stderr = a.stdin, a.stdout, a.stderr
 			child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 			child.WaitDelay = patience
+			tell, err := newTeller("", "", otlp, 0, nil)
+			if err != nil {
+				return err
+			}
 			var ended error
-			watch := pipeline.Live{Until: func() { ended = child.Run() }}
-			if err := a.watch(context.Background(), &in, &out, report.Formats, w, watch, nil); err != nil {
+			watch := tell.pipeline()
+			watch.Until = func() { ended = child.Run() }
+			err = a.watch(context.Background(), session{in: &in, out: &out, formats: report.Formats, wire: w, kept: k, watch: watch, tell: tell})
+			for _, lost := range tell.close() {
+				a.warn(lost)
+			}
+			if err != nil {
 				return err
 			}
 			return a.own(args[0], ended)
@@ -72,7 +82,9 @@ the command's own.`,
 	cmd.Flags().SetInterspersed(false)
 	in.known(cmd.Flags())
 	w.flags(cmd.Flags())
+	k.flags(cmd.Flags())
 	out.flags(cmd.Flags(), report.Formats, "table")
+	otlpFlag(cmd.Flags(), &otlp)
 	out.failFlag(cmd.Flags())
 	return cmd
 }

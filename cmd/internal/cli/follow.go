@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -27,6 +29,9 @@ type keylog struct {
 	name string
 	done int64
 	file os.FileInfo // nil: it was not looked at yet
+
+	fault error // why it cannot be read although it is there
+	said  bool
 }
 
 // between is how often the logs are looked at: often against the time that
@@ -82,29 +87,37 @@ func (f *follower) look() (capture.Record, bool) {
 	return capture.Record{Num: f.num, Secret: &capture.Secret{Lines: lines}}, len(lines) > 0
 }
 
-// more returns the lines that were added.
+// more returns the lines that were added. A log that is not there brings none.
 func (k *keylog) more() []byte {
+	lines, err := k.read()
+	if k.fault = err; errors.Is(err, fs.ErrNotExist) {
+		k.fault = nil
+	}
+	return lines
+}
+
+func (k *keylog) read() ([]byte, error) {
 	info, err := os.Stat(k.name)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	if info.Size() < k.done || k.file != nil && !os.SameFile(info, k.file) {
 		k.done = 0 // written anew, or another one in its place
 	}
 	k.file = info
 	if info.Size() == k.done {
-		return nil
+		return nil, nil
 	}
 	file, err := os.Open(k.name)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer file.Close()
 	b, err := io.ReadAll(io.NewSectionReader(file, k.done, fileBound))
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	n := bytes.LastIndexByte(b, '\n') + 1
 	k.done += int64(n)
-	return b[:n]
+	return b[:n], nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/live"
 	"mcp401/cmd/internal/pipeline"
+	"mcp401/decode"
 	"mcp401/rules"
 	"mcp401/rules/hop"
 	"mcp401/rules/report"
@@ -41,8 +43,9 @@ func (a *app) live() *cobra.Command {
 	var in input
 	var out output
 	var w wire
+	var k kept
 	var every time.Duration
-	var metrics, webhook string
+	var metrics, webhook, otlp string
 	formats := liveFormats(&every)
 	cmd := &cobra.Command{
 		Use:   "live [FILTER...]",
@@ -81,12 +84,12 @@ job could not be done.`,
 			if screen && out.format == "lines" && a.color() {
 				view = &screenView{w: a.stdout, width: columns}
 			}
-			tell, err := newTeller(metrics, webhook, every, view)
+			tell, err := newTeller(metrics, webhook, otlp, every, view)
 			if err != nil {
 				return err
 			}
-			err = a.watch(ctx, &in, &out, formats, w, tell.pipeline(), tell)
-			if lost := tell.close(); lost != nil {
+			err = a.watch(ctx, session{in: &in, out: &out, formats: formats, wire: w, kept: k, drop: true, watch: tell.pipeline(), tell: tell})
+			for _, lost := range tell.close() {
 				a.warn(lost)
 			}
 			return err
@@ -94,12 +97,18 @@ job could not be done.`,
 	}
 	in.known(cmd.Flags())
 	w.flags(cmd.Flags())
+	k.flags(cmd.Flags())
 	liveOutput(&out, cmd.Flags(), formats)
 	cmd.Flags().DurationVar(&every, "every", 10*time.Minute, "`TIME` after which a finding of the same kind is told again, as a line and to the webhook; 0: never")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "`ADDR`, as :9401, on which /metrics is answered for Prometheus")
 	cmd.Flags().StringVar(&webhook, "webhook", "", "`URL` to which each new finding is posted as JSON, with a text for Slack")
+	otlpFlag(cmd.Flags(), &otlp)
 	out.failFlag(cmd.Flags())
 	return cmd
+}
+
+func otlpFlag(f *pflag.FlagSet, otlp *string) {
+	f.StringVar(otlp, "otlp", "", "`URL` of an OpenTelemetry collector, as http://127.0.0.1:4318, to which each call is sent as a trace")
 }
 
 // liveOutput is output.flags without -o: a file that appears when it is
@@ -109,34 +118,71 @@ func liveOutput(out *output, f *pflag.FlagSet, formats []report.Format) {
 	f.StringVar(&out.zone, "time-zone", "UTC", "`ZONE` in which times are written")
 }
 
+// A session is what a run on the wire is made of.
+type session struct {
+	in      *input
+	out     *output
+	formats []report.Format
+	wire    wire
+	kept    kept
+	drop    bool // give up root's rights although nobody named a user
+	watch   pipeline.Live
+	tell    *teller // may be nil
+}
+
 // watch analyses the wire until ctx is over, and writes what it finds.
-func (a *app) watch(ctx context.Context, in *input, out *output, formats []report.Format, w wire, watch pipeline.Live, tell *teller) error {
-	cfg, err := in.pipeline()
+func (a *app) watch(ctx context.Context, s session) error {
+	if err := cmp.Or(s.wire.check(), s.kept.check()); err != nil {
+		return err
+	}
+	cfg, err := s.in.pipeline()
 	if err != nil {
 		return err
 	}
-	keys := newKeylogs(in.keylogs)
+	if err := a.choose(&s.wire, s.in, &cfg); err != nil {
+		return err
+	}
+	src, err := a.listen(s.wire)
+	if err != nil {
+		return err
+	}
+	if s.wire.read == "" {
+		if err := a.relinquish(s.wire.user, s.drop, s.in.keylogs, s.kept.file); err != nil {
+			src.Close()
+			return err
+		}
+	}
+	warn := s.tell.warner(a.warn)
+	keys := newKeylogs(s.in.keylogs, warn)
 	first := keys.more()
 	for _, missing := range keys.missing() {
 		a.warn(hinted(fmt.Errorf("--keylog %s: not there yet", missing), "it is read as soon as it appears"))
 	}
-	src, err := a.listen(w)
+	attend(src, &s, warn)
+	stop, notes, err := a.keeping(&s, warn)
 	if err != nil {
+		src.Close()
 		return err
 	}
-	sink, err := a.open(out, formats, nil)
+	defer stop()
+	if s.tell != nil && s.tell.metrics != nil {
+		s.tell.metrics.State(s.tell.state)
+	}
+	sink, err := a.open(s.out, s.formats, nil)
 	if err != nil {
 		src.Close()
 		return err
 	}
 	sink.live = true
-	watch.Keys = keys.more
-	cfg.Live, cfg.Hop.Hold = &watch, liveHold
-	cfg.Inputs = func() []report.Input { return listened(src, w) }
+	_, s.watch.Clock = src.(*capture.LiveSource)
+	s.watch.Keys = keys.more
+	cfg.Live, cfg.Hop.Hold = &s.watch, liveHold
+	cfg.Inputs = func() []report.Input { return listened(src, s.wire) }
+	cfg.Warnings = func() []decode.Note { return append(freezes(src), notes()...) }
 	if len(first) > 0 {
 		src = bundle.Keyed(src, [][]byte{first})
 	}
-	summary, err := pipeline.Run(ctx, src, cfg, tell.around(sink.write))
+	summary, err := pipeline.Run(ctx, src, cfg, s.tell.around(sink.write))
 	if err != nil && (sink.err != nil || summary.Records == 0) {
 		sink.abandon()
 		a.status = sink.status()
@@ -158,7 +204,7 @@ func listened(src capture.Source, w wire) []report.Input {
 		return bundle.Inputs(f)
 	}
 	var list []report.Input
-	for _, name := range w.interfaces {
+	for _, name := range w.names() {
 		list = append(list, report.Input{Name: name, Kind: "interface"})
 	}
 	return list
@@ -166,52 +212,62 @@ func listened(src capture.Source, w wire) []report.Input {
 
 // A keylogs follows key logs by themselves, so that keys are read while the
 // wire is quiet.
-type keylogs []keylog
+type keylogs struct {
+	logs []keylog
+	warn func(error)
+}
 
-func newKeylogs(names []string) keylogs {
-	var k keylogs
+func newKeylogs(names []string, warn func(error)) *keylogs {
+	k := &keylogs{warn: warn}
 	for _, name := range names {
-		k = append(k, keylog{name: name})
+		k.logs = append(k.logs, keylog{name: name})
 	}
 	return k
 }
 
 // more returns the lines that were added to any of them.
-func (k keylogs) more() []byte {
+func (k *keylogs) more() []byte {
 	var lines []byte
-	for i := range k {
-		lines = append(lines, k[i].more()...)
+	for i := range k.logs {
+		l := &k.logs[i]
+		lines = append(lines, l.more()...)
+		if l.fault != nil && !l.said {
+			k.warn(hinted(fmt.Errorf("--keylog %s: %w", l.name, nameless(l.fault)), "it is read as soon as it can be"))
+		}
+		l.said = l.fault != nil
 	}
 	return lines
 }
 
 // missing returns the names of those that could not be read yet.
-func (k keylogs) missing() []string {
+func (k *keylogs) missing() []string {
 	var list []string
-	for i := range k {
-		if k[i].file == nil {
-			list = append(list, k[i].name)
+	for i := range k.logs {
+		if l := &k.logs[i]; l.file == nil && l.fault == nil {
+			list = append(list, l.name)
 		}
 	}
 	return list
 }
 
-// webhookPatience is how long the end of a run waits for messages to be sent.
-const webhookPatience = 5 * time.Second
+// sendPatience is how long the end of a run waits for what is still to be sent.
+const sendPatience = 5 * time.Second
 
 // A teller tells of a run elsewhere than in its output: each part may be nil.
 type teller struct {
 	view    *screenView
 	metrics *live.Metrics
 	webhook *live.Webhook
+	state   live.State
+	traces  *live.Traces
 }
 
-func newTeller(metrics, webhook string, every time.Duration, view *screenView) (*teller, error) {
+func newTeller(metrics, webhook, otlp string, every time.Duration, view *screenView) (*teller, error) {
 	t := &teller{view: view}
 	if metrics != "" {
 		t.metrics = live.NewMetrics()
 		if err := t.metrics.Listen(metrics); err != nil {
-			return nil, err
+			return nil, hinted(err, "an address of this machine and a port that nobody listens on, as in 127.0.0.1:9401")
 		}
 	}
 	if webhook != "" {
@@ -222,6 +278,16 @@ func newTeller(metrics, webhook string, every time.Duration, view *screenView) (
 		}
 		if t.metrics != nil {
 			t.metrics.Webhook(t.webhook)
+		}
+	}
+	if otlp != "" {
+		var err error
+		if t.traces, err = live.NewTraces(otlp, Version); err != nil {
+			t.close()
+			return nil, err
+		}
+		if t.metrics != nil {
+			t.metrics.Traces(t.traces)
 		}
 	}
 	return t, nil
@@ -236,6 +302,9 @@ func (t *teller) pipeline() pipeline.Live {
 			}
 			if t.metrics != nil {
 				t.metrics.Case(c, f)
+			}
+			if t.traces != nil {
+				t.traces.Case(c, f)
 			}
 		},
 		Beat: func(b pipeline.Beat) {
@@ -266,15 +335,23 @@ func (t *teller) around(write func(report.Object) error) func(report.Object) err
 	}
 }
 
-// close returns an error where messages were lost.
-func (t *teller) close() error {
+// close returns an error for each part that lost something.
+func (t *teller) close() (lost []error) {
+	end := time.Now().Add(sendPatience)
 	if t.metrics != nil {
 		t.metrics.Close()
 	}
 	if t.webhook != nil {
-		return t.webhook.Close(webhookPatience)
+		if err := t.webhook.Close(time.Until(end)); err != nil {
+			lost = append(lost, err)
+		}
 	}
-	return nil
+	if t.traces != nil {
+		if err := t.traces.Close(max(time.Until(end), time.Second)); err != nil {
+			lost = append(lost, err)
+		}
+	}
+	return lost
 }
 
 // A screenView keeps the board below the lines on a terminal.

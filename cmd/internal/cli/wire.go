@@ -18,13 +18,58 @@ type wire struct {
 	filter     string
 	program    string // name of a file with a compiled filter
 	netns      string
+	snap       int
+	ring       int  // KiB
+	quiet      bool // no promiscuous mode
+	user       string
+	pid        int          // of the gateway
+	chosen     *filter.Expr // where no filter was given
 }
 
 func (w *wire) flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&w.interfaces, "interface", "i", nil, "`IFACE` to listen on, or any (repeatable)")
 	f.StringVarP(&w.read, "read", "r", "", "read `FILE`, a pipe that is written as packets come, in place of an interface; - is standard input")
 	f.StringVar(&w.program, "bpf-file", "", "a filter compiled by tcpdump -ddd, from `FILE`")
+	f.IntVarP(&w.snap, "snapshot-length", "s", 256<<10, "keep `BYTES` of each packet; 0: the default")
+	f.IntVarP(&w.ring, "buffer-size", "B", 16<<10, "`KIB` of the kernel's ring for each interface: what comes while this program is busy")
+	f.BoolVarP(&w.quiet, "no-promiscuous-mode", "p", false, "do not put a named interface into promiscuous mode")
+	f.StringVarP(&w.user, "user", "Z", "", "become `NAME` when the interfaces are open; as root without it who called sudo, or nobody")
+	f.IntVar(&w.pid, "pid", 0, "`PID` of the gateway: it is recognised by the ports it listens on, in its network namespace")
 	f.StringVar(&w.netns, "netns", "", "listen in the network namespace of this `NAME|PID`")
+}
+
+// names returns the names of the interfaces, by number.
+func (w *wire) names() []string {
+	if w.read != "" {
+		return nil
+	}
+	if len(w.interfaces) == 0 {
+		return []string{"any"}
+	}
+	return w.interfaces
+}
+
+// expression is the filter in tcpdump's language, as far as it is known.
+func (w *wire) expression() string {
+	if w.chosen != nil {
+		return w.chosen.String()
+	}
+	return w.filter
+}
+
+// check reads the flags' values before any work is done.
+func (w *wire) check() error {
+	switch {
+	case w.snap < 0 || w.snap > 16<<20:
+		return fmt.Errorf("--snapshot-length %d: not a number from 0 to %d", w.snap, 16<<20)
+	case w.ring < 64 || w.ring > 4<<20:
+		return fmt.Errorf("--buffer-size %d: not a number from 64 to %d", w.ring, 4<<20)
+	case w.pid < 0:
+		return fmt.Errorf("--pid %d: not the id of a process", w.pid)
+	case w.read != "" && w.user != "":
+		return errors.New("--user is for interfaces: a file is read with the rights that you have")
+	}
+	return nil
 }
 
 // listen returns the packets of the wire.
@@ -40,7 +85,7 @@ func (a *app) listen(w wire) (capture.Source, error) {
 
 // onWire listens on the interfaces of this machine.
 func onWire(w wire) (capture.Source, error) {
-	cfg := capture.Live{Interfaces: w.interfaces, NetNS: w.netns}
+	cfg := capture.Live{Interfaces: w.interfaces, NetNS: w.netns, Snap: w.snap, Ring: w.ring << 10, Promiscuous: !w.quiet}
 	switch {
 	case w.filter != "" && w.program != "":
 		return nil, hinted(errors.New("a filter and --bpf-file"), "give one of them")
@@ -60,6 +105,8 @@ func onWire(w wire) (capture.Source, error) {
 			return nil, fmt.Errorf("--bpf-file %s: %w", w.program, err)
 		}
 		cfg.Filter = filter.Fixed(program)
+	case w.chosen != nil:
+		cfg.Filter = w.chosen.Kernel
 	}
 	s, err := capture.OpenLive(cfg)
 	if err != nil {

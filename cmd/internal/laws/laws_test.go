@@ -40,7 +40,7 @@ rules/cause
 rules
 rules/*
 rules/all rules/report
-cmd/internal/pipeline
+cmd/internal/pipeline cmd/internal/keep
 cmd/internal/redact
 cmd/internal/har cmd/internal/live cmd/internal/bundle
 cmd/internal/web/engine cmd/internal/web/page
@@ -55,22 +55,30 @@ var forTests = []string{"capture/capturetest", "decode/decodetest", "rules/rules
 // dependencies is every module that is imported, and why. A dependency without
 // a reason goes.
 var dependencies = map[string]string{
-	"github.com/andybalholm/brotli":       "br bodies: no other maintained decoder in Go",
-	"github.com/go-json-experiment/json":  "HAR entry by entry: a pull parser that names the byte where it fails",
-	"github.com/goccy/go-yaml":            "LiteLLM's configuration, for server names",
-	"github.com/google/go-cmp":            "tests: differences that can be read",
-	"github.com/gopacket/gopacket":        "ICMP errors; tests: layers and a reassembly to compare with, and writers",
-	"github.com/klauspost/compress":       "gzip and zstd captures and bodies, faster than the standard library",
-	"github.com/olekukonko/tablewriter":   "lists on a terminal and in Markdown, and the width of characters",
-	"github.com/prometheus/client_golang": "metrics in the format that Prometheus reads",
-	"github.com/rogpeppe/go-internal":     "tests: testscript and txtar",
-	"github.com/spf13/cobra":              "commands and help",
-	"github.com/spf13/pflag":              "flags, the type that cobra speaks in",
-	"github.com/tidwall/gjson":            "a few members of large JSON bodies without decoding them",
-	"golang.org/x/crypto":                 "ChaCha20-Poly1305 records of TLS",
-	"golang.org/x/net":                    "HPACK; capture filters as classic BPF",
-	"golang.org/x/sys":                    "packet sockets, their rings and network namespaces",
-	"golang.org/x/term":                   "whether an output is a terminal, and how wide",
+	"github.com/andybalholm/brotli":                     "br bodies: no other maintained decoder in Go",
+	"github.com/chromedp/cdproto":                       "tests: the words of the protocol that drives a browser",
+	"github.com/chromedp/chromedp":                      "tests: the page in a real browser",
+	"github.com/go-json-experiment/json":                "HAR entry by entry: a pull parser that names the byte where it fails",
+	"github.com/goccy/go-yaml":                          "LiteLLM's configuration, for server names",
+	"github.com/google/go-cmp":                          "tests: differences that can be read",
+	"github.com/gopacket/gopacket":                      "ICMP errors; tests: layers and a reassembly to compare with, and writers",
+	"github.com/klauspost/compress":                     "gzip and zstd captures and bodies, faster than the standard library",
+	"github.com/olekukonko/tablewriter":                 "lists on a terminal and in Markdown, and the width of characters",
+	"github.com/prometheus/client_golang":               "metrics in the format that Prometheus reads",
+	"github.com/rogpeppe/go-internal":                   "tests: testscript and txtar",
+	"github.com/spf13/cobra":                            "commands and help",
+	"github.com/spf13/pflag":                            "flags, the type that cobra speaks in",
+	"github.com/tidwall/gjson":                          "a few members of large JSON bodies without decoding them",
+	"go.opentelemetry.io/otel":                          "traces: attributes and the names that the conventions give them",
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace": "traces: spans in the format that collectors read; its HTTP client, which needs gRPC, is left out",
+	"go.opentelemetry.io/otel/sdk":                      "traces: spans, their queue and their batches",
+	"go.opentelemetry.io/otel/trace":                    "traces: the interface of the SDK",
+	"go.opentelemetry.io/proto/otlp":                    "traces: the messages of OTLP",
+	"google.golang.org/protobuf":                        "traces: encodes those messages",
+	"golang.org/x/crypto":                               "ChaCha20-Poly1305 records of TLS",
+	"golang.org/x/net":                                  "HPACK; capture filters as classic BPF",
+	"golang.org/x/sys":                                  "packet sockets, their rings and network namespaces",
+	"golang.org/x/term":                                 "whether an output is a terminal, and how wide",
 }
 
 const module = "mcp401"

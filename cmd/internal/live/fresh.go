@@ -28,7 +28,8 @@ type Fresh struct {
 
 type saying struct {
 	at   time.Time
-	more int // of the same kind since
+	more int  // of the same kind since
+	lost bool // it was not heard
 }
 
 // New reports whether a finding at that time is to be said, and how many of
@@ -38,12 +39,12 @@ func (f *Fresh) New(v *report.Finding, at time.Time) (keptBack int, isNew bool) 
 		f.said = map[string]*saying{}
 	}
 	s := f.said[v.Fingerprint]
-	if s != nil && (f.Every == 0 || at.Sub(s.at) < f.Every) {
+	if s != nil && !s.lost && (f.Every == 0 || at.Sub(s.at).Abs() < f.Every) { // a clock that was set back does not silence it
 		s.more++
 		return 0, false
 	}
 	if s == nil {
-		f.forget()
+		f.room()
 		s = &saying{}
 		f.said[v.Fingerprint] = s
 	}
@@ -52,8 +53,17 @@ func (f *Fresh) New(v *report.Finding, at time.Time) (keptBack int, isNew bool) 
 	return keptBack, true
 }
 
-// forget makes room for one more: the one that was said longest ago goes.
-func (f *Fresh) forget() {
+// Lost says that a kind that New called new was not heard: it is new again, and
+// counts with those that were kept back.
+func (f *Fresh) Lost(fingerprint string) {
+	if s := f.said[fingerprint]; s != nil {
+		s.lost = true
+		s.more++
+	}
+}
+
+// room makes room for one more: the one that was said longest ago goes.
+func (f *Fresh) room() {
 	if len(f.said) < kinds {
 		return
 	}

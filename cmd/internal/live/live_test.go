@@ -128,3 +128,17 @@ func TestFreshIsBounded(t *testing.T) {
 		t.Error("the last one is forgotten")
 	}
 }
+
+// A clock that is set back a year does not silence a kind for a year.
+func TestFreshAfterAClockStep(t *testing.T) {
+	f := Fresh{Every: 10 * time.Minute}
+	v := &report.Finding{Fingerprint: "one"}
+	for i, c := range []struct {
+		at    time.Duration
+		isNew bool
+	}{{0, true}, {-time.Minute, false}, {-365 * 24 * time.Hour, true}, {-365*24*time.Hour + time.Minute, false}} {
+		if _, isNew := f.New(v, zero.Add(c.at)); isNew != c.isNew {
+			t.Errorf("%d: %v", i, isNew)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package live
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -56,7 +57,7 @@ func NewMetrics() *Metrics {
 	m.count("mcp401_connections_total", "Connections that are over.", func(b *pipeline.Beat) float64 { return float64(b.Flows) })
 	m.count("mcp401_undecrypted_connections_total", "Of them, TLS that could not be read.", func(b *pipeline.Beat) float64 { return float64(b.Lost.UndecryptedFlows) })
 	m.count("mcp401_holes_total", "Holes in connections.", func(b *pipeline.Beat) float64 { return float64(b.Lost.Gaps) })
-	m.count("mcp401_limits_total", "Bounds of this program that were hit.", func(b *pipeline.Beat) float64 { return float64(b.Lost.Limits) })
+	m.registry.MustRegister(&bounded{m})
 	m.gauge("mcp401_open_calls", "Calls that have no verdict yet.", func(b *pipeline.Beat) float64 { return float64(b.Open) })
 	m.gauge("mcp401_open_connections", "Connections that are followed.", func(b *pipeline.Beat) float64 { return float64(b.Connections) })
 	return m
@@ -119,6 +120,12 @@ func (m *Metrics) Webhook(w *Webhook) {
 	m.count("mcp401_webhook_failures_total", "Messages to the webhook that were lost.", func(*pipeline.Beat) float64 { return float64(w.Failures()) })
 }
 
+// Traces counts what t sent and could not send, too.
+func (m *Metrics) Traces(t *Traces) {
+	m.count("mcp401_otlp_spans_total", "Spans that the OpenTelemetry collector took.", func(*pipeline.Beat) float64 { return float64(t.Sent()) })
+	m.count("mcp401_otlp_lost_spans_total", "Spans that were lost.", func(*pipeline.Beat) float64 { return float64(t.Lost()) })
+}
+
 // Addr is where requests are answered, after Listen.
 func (m *Metrics) Addr() net.Addr { return m.listener.Addr() }
 
@@ -126,6 +133,10 @@ func (m *Metrics) Addr() net.Addr { return m.listener.Addr() }
 func (m *Metrics) Listen(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // the address is said already
+		}
 		return fmt.Errorf("--metrics %s: %w", addr, err)
 	}
 	mux := http.NewServeMux()

@@ -1,14 +1,10 @@
 package live
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,27 +13,25 @@ import (
 )
 
 const (
-	queued    = 64               // messages that wait to be sent; more are dropped and counted
-	tries     = 5                // of each message
-	firstWait = time.Second      // before the second try; doubled with each
-	sendMost  = 10 * time.Second // for one try
+	queued     = 64               // messages that wait to be sent; more are dropped and counted
+	webhookFor = 10 * time.Minute // how long a message is tried: an outage of the other side
 )
 
 // A Webhook posts new findings to a URL, on a goroutine of its own: Write never
-// waits for it.
+// waits for it. A kind of finding whose message was lost is new again.
 type Webhook struct {
-	url    string
-	client *http.Client
+	sender *sender
 	fresh  Fresh
 	last   *report.Case
 	queue  chan message
+	lost   chan string // fingerprints of messages that could not be sent
 	ctx    context.Context
 	stop   context.CancelFunc
 	done   chan struct{}
-	wait   time.Duration // firstWait, shorter in tests
 
 	sent, dropped, failed atomic.Int64
-	why                   error // of the last failure; valid when done is closed
+	why                   error                 // of the last failure; valid when done is closed
+	ill                   atomic.Pointer[error] // why the last message was lost; nil: it was not
 }
 
 // A message is the JSON that is posted. Slack and what is compatible with it
@@ -53,17 +47,18 @@ type message struct {
 // NewWebhook returns a webhook that posts to the http or https URL. A finding
 // of the same kind is posted again after every.
 func NewWebhook(to string, every time.Duration) (*Webhook, error) {
-	u, err := url.Parse(to)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("--webhook: not an http or https URL") // which may hold a secret
+	s, err := newSender(to, http.Header{"Content-Type": {"application/json"}}, webhookFor)
+	if err != nil {
+		return nil, fmt.Errorf("--webhook: %w", err)
 	}
-	w := &Webhook{
-		url: to, fresh: Fresh{Every: every}, queue: make(chan message, queued), done: make(chan struct{}), wait: firstWait,
-		client: &http.Client{Timeout: sendMost, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
+	return newWebhook(s, every), nil
+}
+
+func newWebhook(s *sender, every time.Duration) *Webhook {
+	w := &Webhook{sender: s, fresh: Fresh{Every: every}, queue: make(chan message, queued), lost: make(chan string, queued), done: make(chan struct{})}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	go w.run()
-	return w, nil
+	return w
 }
 
 // Write takes the next object of the report.
@@ -72,6 +67,7 @@ func (w *Webhook) Write(o report.Object) {
 	case o.Case != nil:
 		w.last = o.Case
 	case o.Finding != nil && w.last != nil:
+		w.takeLost()
 		at := w.last.Time.Time
 		kept, isNew := w.fresh.New(o.Finding, at)
 		if !isNew {
@@ -81,6 +77,19 @@ func (w *Webhook) Write(o report.Object) {
 		case w.queue <- message{Text: slack(line(w.last, o.Finding, at.UTC(), kept)), Before: kept, Case: w.last, Finding: o.Finding}:
 		default:
 			w.dropped.Add(1)
+			w.fresh.Lost(o.Finding.Fingerprint)
+		}
+	}
+}
+
+// takeLost has what was not sent said again when it is found again.
+func (w *Webhook) takeLost() {
+	for {
+		select {
+		case fingerprint := <-w.lost:
+			w.fresh.Lost(fingerprint)
+		default:
+			return
 		}
 	}
 }
@@ -93,62 +102,33 @@ func slack(s string) string {
 func (w *Webhook) run() {
 	defer close(w.done)
 	for m := range w.queue {
-		if err := w.send(m); err != nil {
-			w.why = err
-			w.failed.Add(1)
+		body, err := json.Marshal(m)
+		if err == nil {
+			_, err = w.sender.send(w.ctx, body)
+		}
+		if err == nil {
+			w.ill.Store(nil)
+			w.sent.Add(1)
 			continue
 		}
-		w.sent.Add(1)
-	}
-}
-
-// send tries until it is sent, refused for good, or tried often enough.
-func (w *Webhook) send(m message) error {
-	body, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	wait := w.wait
-	for n := 1; ; n++ {
-		again, err := w.post(body)
-		if err == nil || !again || n == tries {
-			return err
+		if w.why == nil || w.ctx.Err() == nil { // the end of patience is no reason
+			w.why = err
 		}
+		w.ill.Store(&err)
+		w.failed.Add(1)
 		select {
-		case <-w.ctx.Done():
-			return err
-		case <-time.After(wait):
+		case w.lost <- m.Finding.Fingerprint:
+		default: // nothing is found any more, or it is said again after every
 		}
-		wait *= 2
 	}
 }
 
-// post tries once, and says whether another try may help.
-func (w *Webhook) post(body []byte) (again bool, err error) {
-	r, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.url, bytes.NewReader(body))
-	if err != nil {
-		return false, errors.New("not a URL")
+// Fault returns why the last message could not be sent, nil when it could.
+func (w *Webhook) Fault() error {
+	if err := w.ill.Load(); err != nil {
+		return *err
 	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("User-Agent", "mcp401")
-	answer, err := w.client.Do(r)
-	var u *url.Error
-	if errors.As(err, &u) {
-		return true, u.Err // without the URL, which may hold a secret
-	}
-	if err != nil {
-		return true, err
-	}
-	defer answer.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
-	switch code := answer.StatusCode; {
-	case code >= 200 && code <= 299:
-		return false, nil
-	case code == http.StatusTooManyRequests || code >= 500:
-		return true, fmt.Errorf("answered %d", code)
-	default:
-		return false, fmt.Errorf("answered %d", code)
-	}
+	return nil
 }
 
 // Failures returns how many messages were lost until now.

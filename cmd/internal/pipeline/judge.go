@@ -179,7 +179,23 @@ func (j *judge) note(n decode.Note) {
 		have = &report.Note{Code: n.Code, Frame: n.At.Frame, Text: n.Text, About: n.About}
 		j.notes[key] = have
 	}
-	have.Count++
+	if have.Count++; j.cfg.Live != nil && j.cfg.Live.Note != nil && (have.Count == 1 || n.Code == "capture/clock-step") {
+		j.cfg.Live.Note(n)
+	}
+}
+
+// limits counts the limits that were hit, by their code; nil: none.
+func (j *judge) limits() map[string]int {
+	if j.summary.Lost.Limits == 0 {
+		return nil
+	}
+	hit := map[string]int{}
+	for _, n := range j.notes {
+		if code, ok := strings.CutPrefix(n.Code, "limit/"); ok {
+			hit[code] += n.Count
+		}
+	}
+	return hit
 }
 
 func (j *judge) tick(now time.Time) {

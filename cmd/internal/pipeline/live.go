@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcp401/capture"
+	"mcp401/decode"
 	"mcp401/decode/stack"
 	"mcp401/rules"
 	"mcp401/rules/hop"
@@ -26,7 +27,22 @@ const (
 type Live struct {
 	Case func(*hop.Case, rules.Finding) // a case that is decided, before its objects are given out
 	Beat func(Beat)                     // about every 100 ms
-	Keys func() []byte                  // key log lines that are new; asked every beat
+	Keys func() []byte                  // key log lines that are new; asked before every batch and every beat
+	Note func(decode.Note)              // a note of a kind that is new, and every one of the clock
+
+	// Clock says that times are those of this machine's clock as packets come, so
+	// that a clock which is set forward can be told from silence.
+	Clock bool
+
+	// For who keeps frames: each record after it was decoded, with where its
+	// packet belongs and what was found in it, before that is judged; a record of
+	// nothing where time alone told it. Hello is stack.Config's. Settle comes
+	// after each batch and beat, with the decoder's clock and the frame that began
+	// the oldest call without a verdict, 0 for none. What is handed over is valid
+	// until it returns.
+	Record func(capture.Record, stack.Place, []stack.Event)
+	Hello  func(flow int, random [32]byte)
+	Settle func(now time.Time, since int)
 
 	// Until, if set, runs on a goroutine of its own, from the beginning; when
 	// it returns the run ends as if it were cancelled. Run waits for it.
@@ -40,6 +56,7 @@ type Beat struct {
 	Connections        int // that are followed
 	Open               int // calls that are not judged yet
 	Lost               report.Lost
+	Limits             map[string]int // how often each limit was hit, by its code without "limit/"
 }
 
 // live analyses a source as it comes. The capture's clock goes on while the
@@ -49,6 +66,7 @@ type Beat struct {
 // After ctx is cancelled it goes on for a moment, until every call that is
 // open has its verdict.
 func live(ctx context.Context, src capture.Source, cfg Config, stackCfg stack.Config, j *judge) error {
+	stackCfg.Hello = cfg.Live.Hello
 	l := &liveRun{cfg: cfg.Live, stack: stackCfg, src: src, j: j}
 	r := newReader(src, cfg.Progress)
 	go r.start()
@@ -94,18 +112,35 @@ type liveRun struct {
 
 	d       *stack.Decoder // nil: no record yet
 	found   []stack.Event
-	last    capture.Record // its number and time only
-	came    time.Time      // when it came, on the wall
-	stopped time.Time      // when the run was cancelled; zero: it was not
+	num     int       // of the last frame
+	time    time.Time // of it, as it says; zero: none came
+	clock   time.Time // of the decoder, then
+	came    time.Time // and on the wall
+	stopped time.Time // when the run was cancelled; zero: it was not
 }
 
-// batch decodes and judges record by record.
+// batch decodes and judges record by record. The keys are looked at first: they
+// were written before what they protect came here, and ciphertext that has to
+// wait for them is held as far as a bound.
 func (l *liveRun) batch(b *batch) {
+	l.keys()
 	for _, r := range b.records {
 		l.record(r)
 	}
 	l.came = time.Now()
+	l.settle()
 }
+
+// settle tells who keeps frames what need not be kept any more.
+func (l *liveRun) settle() {
+	if l.cfg.Settle != nil && l.d != nil {
+		l.cfg.Settle(l.d.Clock(), l.j.linker.Since())
+	}
+}
+
+// stepLeast is how much later than the time that went by a packet must be for
+// the clock to have been set.
+const stepLeast = 5 * time.Second
 
 func (l *liveRun) record(r capture.Record) {
 	if l.j.err != nil {
@@ -115,33 +150,65 @@ func (l *liveRun) record(r capture.Record) {
 		l.stack.Key = key(r)
 		l.d = stack.New(l.stack, func(e stack.Event) { l.found = append(l.found, e) })
 	}
-	l.d.Record(r)
-	l.found = l.j.record(r, l.found)
-	if r.Time.After(l.last.Time) {
-		l.last.Time = r.Time
+	if r.Packet != nil {
+		if gap := r.Time.Sub(l.time); l.cfg.Clock && gap > stepLeast && !l.time.IsZero() {
+			if by := gap - time.Since(l.came); by > stepLeast {
+				l.d.Ahead(by)
+			}
+		}
+		l.time = r.Time
 	}
-	l.last.Num = max(l.last.Num, r.Num)
+	l.d.Record(r)
+	l.kept(r)
+	if r.Packet != nil {
+		l.clock = l.d.Clock()
+	}
+	if !l.clock.IsZero() {
+		r.Time = l.clock // the judge has no other
+	}
+	l.found = l.j.record(r, l.found)
+	l.num = max(l.num, r.Num)
 }
 
-// beat lets time pass, and looks for keys.
-func (l *liveRun) beat() {
-	if l.cfg.Keys != nil {
-		if lines := l.cfg.Keys(); len(lines) > 0 {
-			l.record(capture.Record{Num: l.last.Num, Secret: &capture.Secret{Lines: lines}})
-		}
+// kept hands a record over to who keeps frames.
+func (l *liveRun) kept(r capture.Record) {
+	if l.cfg.Record == nil {
+		return
 	}
-	if l.d != nil && !l.last.Time.IsZero() && l.j.err == nil {
+	var at stack.Place
+	if r.Packet != nil {
+		at = l.d.Place()
+	}
+	l.cfg.Record(r, at, l.found)
+}
+
+// keys takes what is new in the key logs.
+func (l *liveRun) keys() {
+	if l.cfg.Keys == nil {
+		return
+	}
+	if lines := l.cfg.Keys(); len(lines) > 0 {
+		l.record(capture.Record{Num: l.num, Secret: &capture.Secret{Lines: lines}})
+	}
+}
+
+// beat lets time pass.
+func (l *liveRun) beat() {
+	l.keys()
+	if l.d != nil && !l.clock.IsZero() && l.j.err == nil {
 		// What the kernel has not handed over yet must not be late.
-		now := l.last.Time.Add(max(0, time.Since(l.came)-ringDelay))
+		now := l.clock.Add(max(0, time.Since(l.came)-ringDelay))
 		l.d.Tick(now)
+		l.kept(capture.Record{})
 		l.j.events(l.found)
 		clear(l.found)
 		l.found = l.found[:0]
 		l.j.tick(now)
+		l.settle()
 	}
 	if l.cfg.Beat != nil {
 		s := &l.j.summary
-		b := Beat{Records: s.Records, Exchanges: s.Exchanges, Flows: s.Flows, Open: l.j.linker.Open(), Lost: s.Lost}
+		b := Beat{Records: s.Records, Exchanges: s.Exchanges, Flows: s.Flows, Open: l.j.linker.Open(), Lost: s.Lost, Limits: l.j.limits()}
 		if l.d != nil {
 			b.Connections = l.d.Connections()
 		}
@@ -172,6 +239,7 @@ func (l *liveRun) end(ctx context.Context, err error) error {
 	}
 	if l.d != nil {
 		l.d.Close()
+		l.kept(capture.Record{})
 		l.j.last(l.found)
 	}
 	return err

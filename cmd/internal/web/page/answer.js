@@ -37,16 +37,9 @@ export function answer({ run, place, wrote, addKeys, save }) {
 // meta is what stands beside the name of the program: the file, its size in
 // records and in time.
 export function meta(run) {
-  const { view, report } = run;
-  let from = Infinity;
-  let to = -Infinity;
-  for (const c of report.cases) {
-    for (const t of [millis(c.time), millis(c.answer_time)]) {
-      if (t < from) from = t;
-      if (t > to) to = t;
-    }
-  }
-  return [view.inputs ? [name(view.inputs, 80), " · "] : null, view.seen, to > from ? ` · ${span(to - from)} of calls` : null].flat(3).filter(Boolean);
+  const { view } = run;
+  const long = view.line ? millis(view.line.last) - millis(view.line.first) : 0;
+  return [view.inputs ? [name(view.inputs, 80), " · "] : null, view.seen, long > 0 ? ` · ${span(long)} of calls` : null].flat(3).filter(Boolean);
 }
 
 function headline(view, report) {

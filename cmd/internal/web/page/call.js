@@ -21,7 +21,7 @@ export function openedCall({ call, finding, view, close }) {
   return el(
     "div",
     { class: "panel" },
-    el("p", { class: "happened" }, el("bdi", {}, clipped(finding?.text || view.words[call.verdict]?.meaning || call.verdict, textMost))),
+    el("h3", { class: "happened" }, el("bdi", {}, clipped(finding?.text || view.words[call.verdict]?.meaning || call.verdict, textMost))),
     el("p", { class: "tags" }, tagOf(call.verdict, call.severity, view), tagOf(call.cause || call.failure, "", view), certain(call.confidence)),
     el("p", { class: "same" }, call.client ? name(call.client) : "a client", " asked ", name(call.gateway), call.time ? ` at ${absolute(call.time)}` : ""),
     el("div", { class: "drawn" }, diagram(call, list)),

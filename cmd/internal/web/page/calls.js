@@ -18,7 +18,7 @@ export function callList({ report, view, place, wrote, moved }) {
   const keys = keysOf(cases);
   const indexOf = new Map(keys.map((k, i) => [k, i]));
   const groupOf = new Map(view.groups.flatMap((g) => g.verdicts.map((v) => [v, g.id])));
-  const start = cases.reduce((first, c) => (millis(c.time) < first ? millis(c.time) : first), Infinity);
+  const start = millis(view.line?.first);
   const texts = new Array(cases.length);
 
   let show = "";
@@ -95,6 +95,18 @@ export function callList({ report, view, place, wrote, moved }) {
     return texts[i];
   }
 
+  // The texts are made before anybody looks for them, while nothing else is to do.
+  let next = 0;
+  let idle = 0;
+  const whenIdle = globalThis.requestIdleCallback ?? ((f) => setTimeout(() => f({ timeRemaining: () => 8 }), 50));
+  const prepare = (deadline) => {
+    while (next < cases.length && deadline.timeRemaining() > 1) {
+      for (const end = Math.min(next + 100, cases.length); next < end; next++) textOf(next);
+    }
+    if (next < cases.length && idle >= 0) idle = whenIdle(prepare);
+  };
+  if (cases.length > 1000) idle = whenIdle(prepare);
+
   // set chooses a group and a text; all words of it have to be there.
   function set(group, text, quiet = false) {
     show = view.groups.some((g) => g.id === group) ? group : "";
@@ -106,7 +118,7 @@ export function callList({ report, view, place, wrote, moved }) {
     matching = [];
     for (let i = 0; i < cases.length && matching.length < rowsMost; i++) if (fits(i)) matching.push(i);
     at = was >= 0 ? matching.indexOf(was) : -1;
-    if (opened >= 0 && !matching.includes(opened)) shut();
+    if (opened >= 0 && !fits(opened)) shut();
     for (const chip of chips) chip.setAttribute("aria-pressed", String(chip.dataset.group === show));
     found.textContent = matching.length === cases.length ? counted(cases.length, "call") : `${number(matching.length)} of ${counted(cases.length, "call")}`;
     empty.hidden = matching.length > 0;
@@ -155,8 +167,9 @@ export function callList({ report, view, place, wrote, moved }) {
     }
     const wanted = new Map();
     for (let p = first; p <= last; p++) wanted.set(matching[p], p);
-    // The row where the reader is and the opened one exist wherever they are.
-    if (at >= 0) wanted.set(matching[at], at);
+    // The row where the reader is, or the first, and the opened one exist
+    // wherever they are: Tab leads to them.
+    if (matching.length > 0) wanted.set(matching[Math.max(at, 0)], Math.max(at, 0));
     if (opened >= 0 && openPlace() >= 0) wanted.set(opened, openPlace());
     for (const [i, row] of rows) {
       if (!wanted.has(i)) {
@@ -355,6 +368,7 @@ export function callList({ report, view, place, wrote, moved }) {
       input.select();
     },
     drop() {
+      idle = -1;
       removeEventListener("scroll", renderSoon);
       removeEventListener("beforeprint", print);
       removeEventListener("afterprint", printedNow);
