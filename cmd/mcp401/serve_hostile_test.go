@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,25 @@ func (s *served) peak(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return kb << 10
+}
+
+// guard ends the server where it takes far too much, before the machine has
+// none left.
+func (s *served) guard(t *testing.T) {
+	go func() {
+		for t.Context().Err() == nil {
+			time.Sleep(50 * time.Millisecond)
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+			f := strings.Fields(string(b))
+			if err != nil || len(f) < 2 {
+				return
+			}
+			if pages, err := strconv.ParseInt(f[1], 10, 64); err == nil && pages*int64(os.Getpagesize()) > 2*serveBound {
+				s.cmd.Process.Kill()
+				return
+			}
+		}
+	}()
 }
 
 // forget lets the next peak be measured from now on.
@@ -82,9 +102,13 @@ func (e *endless) Read(p []byte) (int, error) {
 // an error or the beginning of what came.
 func (s *served) do(t *testing.T, r *http.Request) string {
 	t.Helper()
-	answer, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(r)
+	d := net.Dialer{}
+	if from := r.Header.Get("Test-From"); from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	answer, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: d.DialContext}).RoundTrip(r)
 	if err != nil {
-		return "connection closed"
+		return "connection closed: " + regexp.MustCompile(`:[0-9]{5}`).ReplaceAllString(err.Error(), ":")
 	}
 	defer answer.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
@@ -176,22 +200,39 @@ func flood(n int) io.Reader {
 	return r
 }
 
+// Pieces of streams.
+var (
+	as    = bytes.Repeat([]byte("a"), 1<<16)
+	zeros = bytes.Repeat(append(make([]byte, 8), 0, 0, 1, 0, 0, 0, 1, 0), 16) // as packets of 64 KiB
+)
+
 const markup = `<script>alert(1)</script><img src=x onerror=alert(1)>"'\"><!--]]>` + "\u202e\u0000\u001b[2J"
 
 // marked is a HAR with markup in every string.
 func marked(t *testing.T) string {
-	text := func(s string) string {
-		b, err := json.Marshal(s + markup)
+	type m map[string]any
+	field := func(name, value string) m { return m{"name": name, "value": value + markup, "comment": markup} }
+	rpc := func(v m) string {
+		b, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(b)
 	}
-	call := `{"startedDateTime":"2026-01-01T00:00:00Z","time":5,"pageref":` + text("") + `,"connection":` + text("") + `,"serverIPAddress":` + text("") + `,
-"request":{"method":"POST","url":` + text("http://gw.example:4000/mcp/") + `,"httpVersion":"HTTP/1.1","headers":[{"name":"x-mcp-servers","value":` + text("") + `},{"name":"Authorization","value":` + text("Bearer ") + `},{"name":"Accept","value":"application/json, text/event-stream"}],
-"postData":{"mimeType":"application/json","text":` + text(`{"jsonrpc":"2.0","id":"<b>`)[:len(text(`{"jsonrpc":"2.0","id":"<b>`))-len(text(""))+1] + `\",\"method\":\"tools/list\"}"}},
-"response":{"status":200,"statusText":` + text("") + `,"httpVersion":"HTTP/1.1","headers":[{"name":"content-type","value":"application/json"},{"name":"x-mcp-debug-outbound-url","value":` + text("http://up.example/mcp/") + `}],"content":{"mimeType":"application/json","text":"{\"jsonrpc\":\"2.0\",\"id\":\"<b>\",\"result\":{\"tools\":[],\"_meta\":{\"litellm.ai/server_outcomes\":[{\"server\":\"<script>alert(1)</script>\",\"status\":\"<img src=x>\",\"tools\":\"<b>\"}]}}}"}},"timings":{"wait":1}}`
-	return `{"log":{"version":"1.2","creator":{"name":` + text("") + `,"version":` + text("") + `},"entries":[` + call + `]}}`
+	entry := m{
+		"startedDateTime": "2026-01-01T00:00:00Z", "time": 5, "pageref": markup, "connection": markup, "serverIPAddress": markup, "comment": markup,
+		"request": m{
+			"method": "POST", "url": "http://gw.example:4000/mcp/%3Cscript%3E<script>alert(1)</script>?x=<img/src/onerror=alert(1)>", "httpVersion": markup,
+			"headers":  []m{field("x-mcp-servers", "s"), field("Authorization", "Bearer "), field("Accept", "application/json, text/event-stream"), {"name": "content-type", "value": "application/json"}},
+			"postData": m{"mimeType": "application/json", "text": rpc(m{"jsonrpc": "2.0", "id": markup, "method": "tools/list"})},
+		},
+		"response": m{
+			"status": 200, "statusText": markup, "httpVersion": markup, "headers": []m{{"name": "content-type", "value": "application/json"}, field("x-mcp-debug-outbound-url", "http://up.example/<script>")},
+			"content": m{"mimeType": "application/json", "text": rpc(m{"jsonrpc": "2.0", "id": markup, "result": m{"tools": []string{}, "_meta": m{"litellm.ai/server_outcomes": []m{{"server": markup, "status": markup, "error": markup}}}}})},
+		},
+		"timings": m{"wait": 1},
+	}
+	return rpc(m{"log": m{"version": "1.2", "creator": m{"name": markup, "version": markup}, "entries": []m{entry}}})
 }
 
 // A case is what is sent, and what comes back: a regular expression.
@@ -262,20 +303,27 @@ var hostileCases = []hostileCase{
 	}, `^HTTP/1.1 408 .*too slow`},
 	{"a slow head", func(t *testing.T, s *served) string {
 		return s.drip(t, "POST /api/analyze HTTP/1.1\r\n", 500*time.Millisecond)
-	}, `^(HTTP/1.1 408.*)?$`},
+	}, `^(HTTP/1.1 4.*)?$`},
 	{"a gzip of nothing but zeros, 1000 to 1", func(t *testing.T, s *served) string {
-		return s.ask(t, bytes.NewReader(gz(stream(large(1<<30, 64<<30), make([]byte, 1<<20)))))
+		return s.ask(t, bytes.NewReader(gz(stream(large(256<<20, 64<<30), zeros))))
 	}, `^422 .*: not a (capture|known)`},
 	{"a gzip that is a capture without end", func(t *testing.T, s *served) string {
-		return s.ask(t, bytes.NewReader(gz(io.MultiReader(bytes.NewReader(samples.Tour[:24]), stream(large(1<<30, 80<<30), append(make([]byte, 8), 0, 0, 1, 0, 0, 0, 1, 0))))))
+		return s.ask(t, bytes.NewReader(gz(io.MultiReader(bytes.NewReader(samples.Tour[:24]), stream(large(256<<20, 80<<30), zeros)))))
 	}, `^(200|422)`},
 	{"a zstd with a window of 128 MiB", func(t *testing.T, s *served) string {
-		return s.ask(t, bytes.NewReader(zst(packets(512<<20), 128<<20)))
+		return s.ask(t, bytes.NewReader(zst(packets(140<<20), 128<<20)))
 	}, `^200, \d+ records`},
-	{"eight of them at once", func(t *testing.T, s *served) string {
-		b := zst(packets(256<<20), 128<<20)
-		return s.atOnce(t, 8, func() string { return s.ask(t, bytes.NewReader(b)) })
-	}, `^8 x 200`},
+	{"four of them at once", func(t *testing.T, s *served) string {
+		b := zst(packets(140<<20), 128<<20)
+		return s.atOnce(t, 4, func() string { return s.ask(t, bytes.NewReader(b)) })
+	}, `^4 x 200`},
+	{"two clients at once, with one each", func(t *testing.T, s *served) string {
+		b := zst(packets(140<<20), 128<<20)
+		var n atomic.Int32
+		return s.atOnce(t, 2, func() string {
+			return s.ask(t, bytes.NewReader(b), "Test-From", fmt.Sprintf("127.0.0.%d", 1+n.Add(1)))
+		})
+	}, `^2 x 200`},
 	{"a zstd with a window of 512 MiB", func(t *testing.T, s *served) string {
 		return s.ask(t, bytes.NewReader(zst(packets(64<<20), 512<<20)))
 	}, `^(200|422) `},
@@ -291,7 +339,7 @@ var hostileCases = []hostileCase{
 		w := zip.NewWriter(&b)
 		f, _ := w.Create("../../../etc/cron.d/x.har")
 		io.WriteString(f, `{"log":{"entries":[{"request":{"url":"`)
-		io.Copy(f, stream(1<<30, []byte("a")))
+		io.Copy(f, stream(large(256<<20, 8<<30), as))
 		w.Close()
 		return s.ask(t, &b)
 	}, `^(200|422)`},
@@ -306,10 +354,10 @@ var hostileCases = []hostileCase{
 			strings.Repeat(`{\"method\":`, 100000)+strings.Repeat("}", 100000)+`"}},"response":{"status":200,"headers":[],"content":{"mimeType":"application/json","text":"`+strings.Repeat("[", 100000)+`"}}}]}}`))
 	}, `^200, 1 records`},
 	{"a HAR with a string of 200 MB", func(t *testing.T, s *served) string {
-		return s.ask(t, io.MultiReader(strings.NewReader(`{"log":{"entries":[{"request":{"url":"`), stream(200<<20, []byte("a")), strings.NewReader(`"}}]}}`)))
+		return s.ask(t, io.MultiReader(strings.NewReader(`{"log":{"entries":[{"request":{"url":"`), stream(200<<20, as), strings.NewReader(`"}}]}}`)))
 	}, `^200, 1 records`},
 	{"a HAR with a name of 200 MB", func(t *testing.T, s *served) string {
-		return s.ask(t, io.MultiReader(strings.NewReader(`{"log":{"`), stream(200<<20, []byte("a")), strings.NewReader(`":1,"entries":[]}}`)))
+		return s.ask(t, io.MultiReader(strings.NewReader(`{"log":{"`), stream(200<<20, as), strings.NewReader(`":1,"entries":[]}}`)))
 	}, `^(200|422)`},
 	{"a configuration that multiplies", func(t *testing.T, s *served) string {
 		var y strings.Builder
@@ -334,10 +382,10 @@ var hostileCases = []hostileCase{
 		return s.ask(t, flood(1000000))
 	}, `^200, 1000000 records`},
 	{"names with ../ and markup", func(t *testing.T, s *served) string {
-		r, _ := http.NewRequest(http.MethodPost, s.url+"api/analyze?format=jsonl", strings.NewReader(parts("../../etc/<b>x</b>\x1b[2J\u202e.pcap", string(samples.Tour))))
+		r, _ := http.NewRequest(http.MethodPost, s.url+"api/analyze?format=jsonl", strings.NewReader(parts("../../etc/<b>x\u202e</b>.pcap", string(samples.Tour))))
 		r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
 		return s.do(t, r)
-	}, `"name\\":\\"x?[^/]*b>\x{fffd}?.*pcap`},
+	}, `"name\\":\\"b>.pcap`},
 	{"markup in every string", func(t *testing.T, s *served) string {
 		kind, body := "multipart/form-data; boundary=b", parts(markup[:40]+".har", marked(t))
 		told := s.ask(t, strings.NewReader(body), "Content-Type", kind)
@@ -353,9 +401,9 @@ var hostileCases = []hostileCase{
 	}, `^404 `},
 	{"two hundred uploads at once", func(t *testing.T, s *served) string {
 		return s.atOnce(t, 200, func() string { return s.ask(t, packets(4<<20)) })
-	}, `^\d+ x (200|429)[^;]*; \d+ x (200|429)[^;]*$`},
+	}, `\b1\d\d x 429 8 uploads of yours are under way`},
 	{"two hundred connections that say nothing", func(t *testing.T, s *served) string {
-		for range 200 {
+		for range 200 { // of 256
 			c, err := net.Dial("tcp", s.host())
 			if err != nil {
 				t.Fatal(err)
@@ -458,6 +506,7 @@ func TestServeHostile(t *testing.T) {
 		bound = "4G"
 	}
 	s := serve(t, t.TempDir(), "--max-upload", bound)
+	s.guard(t)
 	for _, c := range hostileCases {
 		t.Run(c.name, func(t *testing.T) {
 			s.forget(t)
@@ -470,7 +519,7 @@ func TestServeHostile(t *testing.T) {
 			if p := s.peak(t); p > serveBound {
 				t.Errorf("it took %d MB of memory", p>>20)
 			}
-			if told := s.ask(t, bytes.NewReader(samples.Tour)); !strings.HasPrefix(told, "200, 1019 records, 36 cases") {
+			if told := s.ask(t, bytes.NewReader(samples.Tour)); !strings.HasPrefix(told, "200, 1019 records, 32 cases") {
 				t.Errorf("afterwards it answers %s", told)
 			}
 		})

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"mime/multipart"
@@ -31,7 +32,14 @@ type served struct {
 // serve starts one.
 func serve(t *testing.T, tmp string, args ...string) *served {
 	t.Helper()
-	s := &served{tmp: tmp, cmd: exec.Command("mcp401", append([]string{"serve"}, args...)...)}
+	// It must not outlive the test, not even one that takes too long.
+	ctx := t.Context()
+	if end, ok := t.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-5*time.Second))
+		t.Cleanup(cancel)
+	}
+	s := &served{tmp: tmp, cmd: exec.CommandContext(ctx, "mcp401", append([]string{"serve"}, args...)...)}
 	s.cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "TMP="+tmp)
 	s.cmd.Stderr = &s.errs
 	out, err := s.cmd.StdoutPipe()

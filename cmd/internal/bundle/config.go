@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
 	"mcp401/rules/hop"
@@ -64,6 +66,9 @@ func (h *headers) UnmarshalYAML(decode func(any) error) error {
 func Config(name string, b []byte) (map[string]hop.Server, error) {
 	if tooDeep(b) {
 		return nil, &Error{Text: name + ": this YAML is nested too deeply", Hint: "the file given to litellm --config"}
+	}
+	if tooMany(b) {
+		return nil, &Error{Text: fmt.Sprintf("%s: this YAML has more than %d values when its aliases are followed", name, maxValues), Hint: "the file given to litellm --config"}
 	}
 	var c litellm
 	if err := yaml.Unmarshal(b, &c); err != nil {
@@ -125,6 +130,54 @@ func tooDeep(b []byte) bool {
 		}
 	}
 	return false
+}
+
+// maxValues is how many values a configuration may have when its aliases are
+// followed, as the decoder does: ten lines of ten aliases each make ten
+// thousand million of one.
+const maxValues = 100_000
+
+// tooMany counts them. What does not parse has none.
+func tooMany(b []byte) bool {
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return false
+	}
+	v := &values{anchors: map[string]int{}}
+	for _, doc := range file.Docs {
+		if doc.Body != nil {
+			ast.Walk(v, doc.Body)
+		}
+	}
+	return v.n > maxValues
+}
+
+// A values counts the nodes of a tree and what its aliases stand for. An anchor
+// stands before its aliases.
+type values struct {
+	n       int
+	anchors map[string]int
+}
+
+// Visit implements ast.Visitor.
+func (v *values) Visit(n ast.Node) ast.Visitor {
+	if n == nil || v.n > maxValues {
+		return nil
+	}
+	v.n++
+	switch n := n.(type) {
+	case *ast.AnchorNode:
+		before := v.n
+		if n.Value != nil {
+			ast.Walk(v, n.Value)
+		}
+		v.anchors[n.Name.String()] = v.n - before
+		return nil
+	case *ast.AliasNode:
+		v.n += v.anchors[n.Value.String()]
+		return nil
+	}
+	return v
 }
 
 // nameless takes the name of the file out of an error that says it again.

@@ -24,7 +24,7 @@ import (
 
 // serveMemory is what the heap of a server is kept below where that can be:
 // uploads are read in streams, and what is left is the state of two analyses.
-const serveMemory = 384 << 20
+const serveMemory = 320 << 20
 
 func (a *app) serve() *cobra.Command {
 	var listen, most string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"io/fs"
 	"mime"
 	"net"
@@ -64,7 +65,7 @@ func (s *Server) limits(w http.ResponseWriter, r *http.Request) {
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) (context.Context, *place, *run) {
 	p, err := s.queue.take(client(r))
 	if err != nil {
-		s.reject(w, err)
+		s.reject(w, r, err)
 		return nil, nil, nil
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -72,7 +73,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (context.Context
 	if err != nil {
 		cancel()
 		p.leave()
-		s.reject(w, err)
+		s.reject(w, r, err)
 		return nil, nil, nil
 	}
 	if r.URL.Query().Get("sample") != "" {
@@ -85,16 +86,22 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (context.Context
 		s.runs.drop(u)
 		s.runs.release(u)
 		p.leave()
-		s.reject(w, err)
+		s.reject(w, r, err)
 		return nil, nil, nil
 	}
 	return ctx, p, u
 }
 
-// reject answers with an error in place of reading the rest of a body.
-func (s *Server) reject(w http.ResponseWriter, err error) {
+// reject answers with an error in place of reading the rest of a body. What of
+// it is under way is taken for a moment: a client whose connection is reset
+// while it sends may not see the answer.
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Connection", "close")
 	refuse(w, err)
+	ctl := http.NewResponseController(w)
+	if ctl.Flush() == nil && ctl.SetReadDeadline(time.Now().Add(politeWait)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, politeBytes)
+	}
 }
 
 // analyze answers with the report of the files in the request.
@@ -106,7 +113,7 @@ func (s *Server) analyze(w http.ResponseWriter, r *http.Request) {
 		for _, k := range kinds {
 			names = append(names, k.format)
 		}
-		s.reject(w, &fault{http.StatusBadRequest, "this format is not known", "one of " + strings.Join(names, ", ")})
+		s.reject(w, r, &fault{http.StatusBadRequest, "this format is not known", "one of " + strings.Join(names, ", ")})
 		return
 	}
 	ctx, p, u := s.accept(w, r)
@@ -221,6 +228,11 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("document")
+	if name == "report.jsonl" { // as it is kept
+		k, _ := kindOf(func(k kind) bool { return k.ext == "jsonl" })
+		send(w, r, &document{u.report, k, "mcp401-report.jsonl"})
+		return
+	}
 	how := s.redacted(u)
 	if name == "view.json" {
 		how = s.written(u, view)

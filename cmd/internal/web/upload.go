@@ -90,8 +90,8 @@ func (b *body) slow() error {
 	return &fault{http.StatusRequestTimeout, fmt.Sprintf("the upload is too slow: fewer than %s in %s", size(b.lim.Rate), b.lim.Patience), "copy the file to the machine on which mcp401 runs, and try: mcp401 analyze FILE"}
 }
 
-// done lets the connection live on: the deadline was of the body.
-func (b *body) done() { _ = b.ctl.SetReadDeadline(time.Time{}) }
+// close lets the connection live on: the deadline was of the body.
+func (b *body) close() { _ = b.ctl.SetReadDeadline(time.Time{}) }
 
 // receive reads the files of a request's body into u. What came before an
 // error is in u too.
@@ -100,7 +100,12 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, u *run) error {
 	if err != nil {
 		return err
 	}
-	defer b.done()
+	defer b.close()
+	return s.parts(b, r, u)
+}
+
+// parts reads the files out of a body.
+func (s *Server) parts(b *body, r *http.Request, u *run) error {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
 		name := "-"

@@ -43,7 +43,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -71,7 +70,7 @@ type Limits struct {
 	Runs     int           // that are kept; the oldest goes first. 32
 	Kept     int64         // bytes of all of them. 8 GiB
 	Age      time.Duration // since a run was last asked for. 8 h: a working day
-	Running  int           // analyses at once, one of each client. 2: each may need a zstd window of 128 MiB
+	Running  int           // analyses at once, one of each client, and documents being made at once. 1: each may take 300 MB, most of it a zstd window
 	Begun    int           // uploads and analyses that run or wait. 32
 	ByClient int           // of them of one client. 8
 	Conns    int           // connections. 256
@@ -89,7 +88,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Runs, 32)
 	def(&l.Kept, max(8<<30, 2*l.Bytes))
 	def(&l.Age, 8*time.Hour)
-	def(&l.Running, min(2, runtime.NumCPU()))
+	def(&l.Running, 1)
 	def(&l.Begun, 32)
 	def(&l.ByClient, 8)
 	def(&l.Conns, 256)
@@ -104,11 +103,13 @@ func def[T int | int64 | time.Duration](p *T, v T) {
 
 // Timeouts of a connection, beside those of uploads.
 const (
-	headWait  = 10 * time.Second // for a request's head
-	idleWait  = time.Minute      // for the next request
-	writeWait = 30 * time.Second // for 32 KiB of an answer to be taken
-	headBytes = 16 << 10         // of a request's head
-	lastWait  = 2 * time.Second  // for answers under way when the server ends
+	headWait    = 10 * time.Second // for a request's head
+	idleWait    = time.Minute      // for the next request
+	writeWait   = 30 * time.Second // for 32 KiB of an answer to be taken
+	politeWait  = 3 * time.Second  // for the rest of a body that is refused, so that the client sees why
+	politeBytes = 64 << 20         // of it
+	headBytes   = 16 << 10         // of a request's head
+	lastWait    = 2 * time.Second  // for answers under way when the server ends
 )
 
 // A Server answers the page and the API.
