@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/bpf"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules/report"
 	"mcp401/cmd/internal/bundle"
