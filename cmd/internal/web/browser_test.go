@@ -230,7 +230,7 @@ func withArgs(expression string, args []any) string {
 func (p *tab) until(expression string, args ...any) {
 	p.Helper()
 	expression = withArgs(expression, args)
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(15 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(15 * time.Millisecond) {
 		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		if ok && err == nil {
 			return

@@ -451,7 +451,13 @@ func quoted(s string) string {
 // Nothing of a capture becomes an element, runs, asks for anything or steers
 // the eye.
 func TestPageOfHostileHAR(t *testing.T) {
-	p := open(t, serve(t), "")
+	for name, of := range map[string]func(*testing.T) *tab{"server": func(t *testing.T) *tab { return open(t, serve(t), "") }, "file": openLocal} {
+		t.Run(name, func(t *testing.T) { hostileHAR(t, of(t)) })
+	}
+}
+
+func hostileHAR(t *testing.T, p *tab) {
+	own := js[int](p, `document.querySelectorAll("script").length`)
 	p.drops(hostile(t))
 	n := js[int](p, `Number(document.querySelector(".chip b").innerText)`)
 	if n < 20 {
@@ -459,10 +465,13 @@ func TestPageOfHostileHAR(t *testing.T) {
 	}
 	check := func(what string) {
 		t.Helper()
-		if got := js[[]string](p, `[...document.querySelectorAll("img, script, iframe, object, embed, [onload], [onerror], [href^=javascript], [src]")].map(e => e.outerHTML).filter(h => !h.includes("start-server.js"))`); len(got) > 0 {
+		if got := js[[]string](p, `[...document.querySelectorAll("img, iframe, object, embed, [onload], [onerror], [href^=javascript], [src]:not(script)")].map(e => e.outerHTML)`); len(got) > 0 {
 			t.Errorf("%s: elements from the capture: %s", what, got)
 		}
-		text := js[string](p, `document.documentElement.textContent + [...document.querySelectorAll("*")].flatMap(e => [...e.attributes].map(a => a.value)).join("") + document.title`)
+		if got := js[int](p, `document.querySelectorAll("script").length`); got != own {
+			t.Errorf("%s: %d scripts, %d of them the page's own", what, got, own)
+		}
+		text := js[string](p, `document.title + [...document.querySelectorAll("header, main")].map(e => e.textContent + [...e.querySelectorAll("*")].flatMap(e => [...e.attributes].map(a => a.value)).join("")).join("")`)
 		for _, r := range text {
 			if !unicode.IsPrint(r) && r != '\n' && r != '\t' && r != unicode.ReplacementChar {
 				t.Errorf("%s: %U is on the page", what, r)
@@ -507,11 +516,14 @@ func TestPageSurvivesReload(t *testing.T) {
 	}
 	p.run(chromedp.NavigateBack())
 	p.until(`!document.querySelector("#opened") && document.querySelector(".result")`)
-	// Another result, and back to this one.
-	p.drops("../../../samples/partial-list/capture.pcap")
-	p.visit("#run=AAAAAAAAAAAAAAAAAAAAAAAAAA")
+	// Another file begins anew.
+	p.drops("../../../samples/concurrent-clients/capture.pcap")
+	if got := js[string](p, `document.querySelector(".found").innerText + location.hash.replace(/run=[A-Z2-7]+/, "run=ID")`); got != "47 calls#run=ID" {
+		t.Errorf("another file: %s", got)
+	}
 	p.loose = true // the browser's log has the 404
-	p.run(chromedp.Reload())
+	p.visit("#run=AAAAAAAAAAAAAAAAAAAAAAAAAA")
+	p.until(`document.querySelector(".failed")`)
 	if got := p.answered(); got != "That result is gone." {
 		t.Errorf("of a run that is no more the page says %q", got)
 	}

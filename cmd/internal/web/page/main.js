@@ -98,14 +98,20 @@ export function start(engine) {
     document.getElementById("answer").focus({ preventScroll: true });
   }
 
+  // elsewhere leaves the place of what is shown. Where nothing is, the place was
+  // there before a reload, and what comes next may be the same file again.
+  function elsewhere() {
+    writePlace(shown ? { run: "", call: "", show: "", filter: "" } : { run: "" });
+  }
+
   function analyze(files) {
     const size = files.reduce((n, f) => n + f.size, 0);
-    writePlace({ run: "" });
+    elsewhere();
     return work(files.length === 1 ? name(files[0].name, 80) : counted(files.length, "file"), size, files, (options) => engine.analyze(files, options));
   }
 
   function sample() {
-    writePlace({ run: "" });
+    elsewhere();
     return work("the sample", 0, null, (options) => engine.sample(options));
   }
 
