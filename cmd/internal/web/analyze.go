@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"mcp401/capture"
 	"mcp401/cmd/internal/bundle"
@@ -101,7 +102,11 @@ func (s *Server) reason(ctx context.Context, err error) *fault {
 	case ctx.Err() != nil:
 		return ended
 	case errors.As(err, &b):
-		return &fault{http.StatusUnprocessableEntity, b.Text, b.Hint}
+		text := b.Text
+		if rest, ok := strings.CutPrefix(text, unnamed+": "); ok {
+			text = "the upload: " + rest
+		}
+		return &fault{http.StatusUnprocessableEntity, text, b.Hint}
 	}
 	return &fault{http.StatusInternalServerError, err.Error(), ""}
 }
