@@ -1,37 +1,32 @@
 package capture
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"strconv"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 const byteOrderMark = "\ufeff"
 
 // A har reads HAR 1.1 and 1.2, and what exporters make of them: a member that
 // has another type than the format says counts as absent, and unknown members
-// are skipped. The tokens of one entry are read at a time, through a trimmer,
+// are skipped. One value is held at a time, and of a long string its beginning,
 // so that neither a long file nor a long body costs memory.
 type har struct {
-	in   *input
-	json *jsontext.Decoder
-	trim *trimmer
-	err  error // sticky: of the JSON, or of the reader below
-	at   harLevel
-	ours bool // log.entries was seen
+	*scanner
+	in    *input
+	level harLevel
+	ours  bool // log.entries was seen
 
 	creator  string
-	last     time.Time         // of the last entry in the file, for one that has none
-	room     int               // bytes that the strings of the entry at hand may still take
-	scratch  []byte            // an unquoted string
-	names    map[string]string // header field names
-	values   map[string]string // of each the last value
-	list     []Field           // the fields at hand
-	unpacked int64             // bytes of attached bodies
-	unzoned  bool              // a time without a zone was seen
+	last     time.Time // of the last entry in the file, for one that has none
+	room     int       // bytes that the strings of the entry at hand may still take
+	known    known
+	list     []Field // the fields at hand
+	unpacked int64   // bytes of attached bodies
+	unzoned  bool    // a time without a zone was seen
 	queue    harQueue
 }
 
@@ -47,13 +42,10 @@ const (
 )
 
 func newHAR(in *input) (Source, error) {
-	h := &har{in: in, trim: &trimmer{w: in.window, max: in.opt.MaxBody}, names: map[string]string{}, values: map[string]string{}}
 	if string(in.peek(len(byteOrderMark))) == byteOrderMark {
 		in.skip(len(byteOrderMark))
-		h.trim.skipped = int64(len(byteOrderMark))
 	}
-	h.json = jsontext.NewDecoder(h.trim, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	return h, nil
+	return &har{in: in, scanner: &scanner{w: in.window, max: in.opt.MaxBody}}, nil
 }
 
 func (h *har) Close() error { return nil }
@@ -61,7 +53,7 @@ func (h *har) Close() error { return nil }
 // Next returns the earliest of the entries that are held. Exporters write
 // entries as their requests ended, or in no order at all.
 func (h *har) Next() (Record, error) {
-	for h.at != atEnd && !h.queue.full(h.in.opt) {
+	for h.level != atEnd && !h.queue.full(h.in.opt) {
 		h.step()
 	}
 	if rec, ok := h.queue.pop(); ok {
@@ -75,35 +67,35 @@ func (h *har) Next() (Record, error) {
 
 // step reads one member of the document, or one entry.
 func (h *har) step() {
-	switch h.at {
+	switch h.level {
 	case atStart:
-		h.at = inTop
+		h.level = inTop
 		h.enter('{')
 	case inTop:
 		switch name := h.member(); {
 		case name == nil:
-			h.at = atEnd
+			h.level = atEnd
 		case string(name) != "log":
 			h.skip()
 		case h.enter('{'):
-			h.at = inLog
+			h.level = inLog
 		}
 	case inLog:
 		switch name := h.member(); {
 		case name == nil:
-			h.at = inTop
+			h.level = inTop
 		case string(name) == "creator":
 			h.readCreator()
 		case string(name) != "entries":
 			h.skip()
 		case h.enter('['):
-			h.at, h.ours = inEntries, true
+			h.level, h.ours = inEntries, true
 		}
 	case inEntries:
 		if h.element() {
 			h.entry()
 		} else {
-			h.at = inLog
+			h.level = inLog
 		}
 	}
 	if h.err != nil {
@@ -119,127 +111,48 @@ func (h *har) refusal() error {
 	return &Error{Name: h.in.name, Text: "this is JSON, but not a HAR: it has no log.entries", Hint: "export it from the network tab of the browser's devtools", Err: ErrUnknown}
 }
 
-// stop ends the reading where the document is broken. The decoder's own words
-// quote the document, so they are not used.
+// stop ends the reading where the document is broken.
 func (h *har) stop() {
-	h.at = atEnd
-	problem := "an unexpected character"
+	h.level = atEnd
 	switch {
 	case h.in.raw.err != nil:
-		return
-	case errors.Is(h.err, io.ErrUnexpectedEOF), errors.Is(h.err, io.EOF):
-		h.in.lost("har/truncated", 0, "the HAR ends too early, at offset %d: what follows entry %d is missing", h.offset(), h.in.frames)
-		return
-	case errors.Is(h.err, errLongRun):
-		problem = errLongRun.Error()
-	case h.json.StackDepth() > 1000:
-		problem = "it is nested too deeply"
+	case errors.Is(h.err, io.ErrUnexpectedEOF):
+		h.in.lost("har/truncated", 0, "the HAR ends too early, at offset %d: what follows entry %d is missing", h.at, h.in.frames)
+	default:
+		h.in.lost("har/broken", 0, "broken JSON at offset %d: %s; what follows is left out", h.at, h.err)
 	}
-	h.in.lost("har/broken", 0, "broken JSON at offset %d: %s; what follows is left out", h.offset(), problem)
-}
-
-// offset is where in the (decompressed) input the decoder is, or where it found
-// the JSON broken.
-func (h *har) offset() int64 {
-	at := h.json.InputOffset()
-	var syntax *jsontext.SyntacticError
-	if errors.As(h.err, &syntax) {
-		at = syntax.ByteOffset
-	}
-	return at + h.trim.skipped
-}
-
-// The reading of JSON. After an error nothing more is found: objects and arrays
-// end at once.
-
-// enter opens the object or array that comes next; anything else is skipped.
-func (h *har) enter(kind jsontext.Kind) bool {
-	if h.err != nil {
-		return false
-	}
-	if h.json.PeekKind() != kind {
-		h.skip()
-		return false
-	}
-	_, h.err = h.json.ReadToken()
-	return h.err == nil
-}
-
-// member returns the name of the next member of the object that is open, nil at
-// its end, which it consumes. The name is valid until the next call of any of
-// these.
-func (h *har) member() []byte {
-	if h.err != nil {
-		return nil
-	}
-	if h.json.PeekKind() == '}' {
-		_, h.err = h.json.ReadToken()
-		return nil
-	}
-	var raw jsontext.Value
-	if raw, h.err = h.json.ReadValue(); h.err != nil {
-		return nil
-	}
-	return unquoted(raw, &h.scratch)
-}
-
-// element says whether the array that is open has a next element; if not, it
-// consumes its end.
-func (h *har) element() bool {
-	if h.err != nil {
-		return false
-	}
-	if h.json.PeekKind() == ']' {
-		_, h.err = h.json.ReadToken()
-		return false
-	}
-	return true
-}
-
-func (h *har) skip() {
-	if h.err == nil {
-		h.err = h.json.SkipValue()
-	}
-}
-
-// unquoted undoes a JSON string. Most need no more than their quotes removed.
-func unquoted(raw jsontext.Value, scratch *[]byte) []byte {
-	inner := raw[1 : len(raw)-1]
-	for _, c := range inner {
-		if c == '\\' || c >= 0x80 {
-			*scratch, _ = jsontext.AppendUnquote((*scratch)[:0], raw)
-			return *scratch
-		}
-	}
-	return inner
 }
 
 // scalar returns the string, number or boolean that comes next as text; ok is
 // false for null, objects and arrays. Like a name, it is valid until the next
 // call.
 func (h *har) scalar() (text []byte, ok bool) {
-	if h.err != nil {
-		return nil, false
-	}
-	switch h.json.PeekKind() {
-	case '{', '[', 'n':
+	switch h.kind() {
+	case '{', '[', 'n', 0:
 		h.skip()
 		return nil, false
+	case '"':
+		text = h.str()
+	default:
+		text = h.token()
 	}
-	var raw jsontext.Value
-	if raw, h.err = h.json.ReadValue(); h.err != nil {
-		return nil, false
-	}
-	if raw[0] == '"' {
-		return unquoted(raw, &h.scratch), true
-	}
-	return raw, true
+	return text, h.err == nil
 }
 
 // text returns a scalar as a string, within what the entry may hold.
 func (h *har) text() string {
 	b, _ := h.scalar()
 	return h.take(b)
+}
+
+// word is like text for what files hold few of, and those often.
+func (h *har) word() string {
+	b, _ := h.scalar()
+	if len(b) > maxWord || len(b) > h.room {
+		return h.take(b)
+	}
+	h.room -= len(b)
+	return h.known.of(b).word
 }
 
 func (h *har) take(b []byte) string {
@@ -256,40 +169,53 @@ func (h *har) take(b []byte) string {
 	return string(b)
 }
 
-// name is like text for header field names, of which files hold few and those
-// often.
-func (h *har) name() string {
-	b, _ := h.scalar()
-	if s, ok := h.names[string(b)]; ok {
-		return s
-	}
-	if len(b) > 64 || len(h.names) >= 1024 || h.room < len(b) {
-		h.room -= min(h.room, len(b))
-		return string(b[:min(len(b), 256)])
-	}
-	s := string(b)
-	h.names[s] = s
-	return s
-}
-
-// value is like text for the value of a header field. Most are what the last
-// entry said in that field, and then cost no memory.
+// value is like text for the value of the header field of a name. Most are what
+// the last entry said in that field, and then cost no memory.
 func (h *har) value(name string) string {
 	b, _ := h.scalar()
-	if s, ok := h.values[name]; ok && s == string(b) && len(b) <= h.room {
-		h.room -= len(b)
-		return s
+	if len(name) > maxWord || len(b) > maxValue || len(b) > h.room {
+		return h.take(b)
 	}
-	s := h.take(b)
-	if _, known := h.names[name]; known && len(s) <= maxValue {
-		h.values[name] = s
+	h.room -= len(b)
+	w := h.known.of([]byte(name))
+	if w.value != string(b) {
+		w.value = string(b)
 	}
-	return s
+	return w.value
 }
 
-// maxValue is the length of the values that are remembered, one for each name
-// that is.
-const maxValue = 512
+// known are words that were seen, each in the one place where it is looked
+// for, from which another drives it out, with the header value that it had last.
+type known [1024]knownWord
+
+type knownWord struct{ word, value string }
+
+const (
+	maxWord  = 64  // bytes of a word that is remembered
+	maxValue = 512 // bytes of a value that is
+)
+
+func (k *known) of(b []byte) *knownWord {
+	w := &k[placeOf(b)%uint64(len(k))]
+	if w.word != string(b) {
+		*w = knownWord{word: string(b)}
+	}
+	return w
+}
+
+// placeOf mixes the length and the first and last bytes.
+func placeOf(b []byte) uint64 {
+	x := uint64(len(b))
+	switch {
+	case len(b) >= 8:
+		x += binary.LittleEndian.Uint64(b)*31 ^ binary.LittleEndian.Uint64(b[len(b)-8:])
+	case len(b) >= 4:
+		x += uint64(binary.LittleEndian.Uint32(b))<<32 ^ uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))
+	case len(b) > 0:
+		x += uint64(b[0])<<16 ^ uint64(b[len(b)/2])<<8 ^ uint64(b[len(b)-1])
+	}
+	return x * 0x9e3779b97f4a7c15 >> 48
+}
 
 // number returns a number, also one in a string; ok is false for all else.
 func (h *har) number() (float64, bool) {
@@ -314,17 +240,10 @@ func (h *har) integer(unknown int64) int64 {
 // data returns a string of any length within the bound, in memory of its own,
 // and how much was cut off; ok is false where there is none.
 func (h *har) data() (b []byte, lost int64, ok bool) {
-	if h.err != nil {
-		return nil, 0, false
-	}
-	if h.json.PeekKind() != '"' {
+	if h.kind() != '"' {
 		b, ok = h.scalar()
 		return append([]byte(nil), b...), 0, ok
 	}
-	var raw jsontext.Value
-	if raw, h.err = h.json.ReadValue(); h.err != nil {
-		return nil, 0, false
-	}
-	b, _ = jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw) // it grows by the length of its source
-	return b, h.trim.lost(h.json.InputOffset()), true
+	b = h.own()
+	return b, h.lost, h.err == nil
 }

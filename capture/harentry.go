@@ -2,7 +2,6 @@ package capture
 
 import (
 	"bytes"
-	"container/heap"
 	"encoding/base64"
 	"io"
 	"net/url"
@@ -21,7 +20,7 @@ func (h *har) readCreator() {
 	for name := h.member(); name != nil; name = h.member() {
 		switch string(name) {
 		case "name":
-			h.creator = h.text()
+			h.creator = h.word()
 		default:
 			h.skip()
 		}
@@ -95,13 +94,13 @@ func (h *har) entryMember(d *draft, name []byte) {
 	case "timings":
 		d.Wait = h.timings()
 	case "serverIPAddress":
-		d.Server = strings.Trim(h.text(), "[]")
+		d.Server = strings.Trim(h.word(), "[]")
 	case "connection":
-		d.Connection = h.text()
+		d.Connection = h.word()
 	case "pageref":
-		d.Page = h.text()
+		d.Page = h.word()
 	case "_resourceType":
-		d.resource = h.text()
+		d.resource = h.word()
 	case "_fromCache":
 		d.Cached = h.truth() || d.Cached
 	case "_error", "_failureText":
@@ -174,11 +173,11 @@ func (h *har) request(d *draft) {
 	for name := h.member(); name != nil; name = h.member() {
 		switch string(name) {
 		case "method":
-			d.Method = h.text()
+			d.Method = h.word()
 		case "url":
 			d.URL = h.text()
 		case "httpVersion":
-			d.versions[1] = h.text()
+			d.versions[1] = h.word()
 		case "headers":
 			d.Request = h.fields()
 		case "postData":
@@ -198,9 +197,9 @@ func (h *har) response(d *draft) {
 		case "status":
 			d.Status = int(max(min(h.integer(0), 999), 0))
 		case "statusText":
-			d.Reason = h.text()
+			d.Reason = h.word()
 		case "httpVersion":
-			d.versions[0] = h.text()
+			d.versions[0] = h.word()
 		case "headers":
 			d.Response = h.fields()
 		case "content":
@@ -231,7 +230,7 @@ const (
 // fields reads a list of name and value, or an object of them.
 func (h *har) fields() []Field {
 	h.list = h.list[:0]
-	if h.err == nil && h.json.PeekKind() == '{' {
+	if h.kind() == '{' {
 		h.enter('{')
 		for name := h.member(); name != nil; name = h.member() {
 			f := Field{Name: string(name)}
@@ -266,7 +265,7 @@ func (h *har) field() (f Field) {
 	for name := h.member(); name != nil; name = h.member() {
 		switch string(name) {
 		case "name":
-			f.Name = h.name()
+			f.Name = h.word()
 		case "value":
 			f.Value = h.value(f.Name)
 		default:
@@ -286,9 +285,9 @@ func (h *har) body(b *harBody, d *draft) {
 		case "text":
 			b.text, b.lost, b.there = h.data()
 		case "encoding":
-			b.encoding = h.text()
+			b.encoding = h.word()
 		case "mimeType":
-			b.mime = h.text()
+			b.mime = h.word()
 		case "_file":
 			b.file = h.text()
 		case "params":
@@ -491,24 +490,51 @@ func proto(s string) string {
 }
 
 // A harQueue puts entries in order of time within a bounded window. An entry
-// that is later than the window is long comes out late.
+// that is later than the window is long comes out late. It is a heap with the
+// earliest entry on top, at equal times the first in the file.
 type harQueue struct {
-	heap  entryHeap
+	heap  []Record
 	bytes int
 }
 
 func (q *harQueue) full(opt Options) bool { return len(q.heap) > opt.Window || q.bytes > opt.Bodies }
 
+func (q *harQueue) before(i, j int) bool {
+	if c := q.heap[i].Time.Compare(q.heap[j].Time); c != 0 {
+		return c < 0
+	}
+	return q.heap[i].Num < q.heap[j].Num
+}
+
 func (q *harQueue) push(rec Record) {
 	q.bytes += bodyBytes(rec.Entry)
-	heap.Push(&q.heap, rec)
+	q.heap = append(q.heap, rec)
+	for i := len(q.heap) - 1; i > 0 && q.before(i, (i-1)/2); i = (i - 1) / 2 {
+		q.heap[i], q.heap[(i-1)/2] = q.heap[(i-1)/2], q.heap[i]
+	}
 }
 
 func (q *harQueue) pop() (Record, bool) {
-	if len(q.heap) == 0 {
+	last := len(q.heap) - 1
+	if last < 0 {
 		return Record{}, false
 	}
-	rec := heap.Pop(&q.heap).(Record)
+	rec := q.heap[0]
+	q.heap[0], q.heap[last] = q.heap[last], Record{}
+	q.heap = q.heap[:last]
+	for i := 0; ; {
+		least := i
+		for c := 2*i + 1; c <= 2*i+2 && c < last; c++ {
+			if q.before(c, least) {
+				least = c
+			}
+		}
+		if least == i {
+			break
+		}
+		q.heap[i], q.heap[least] = q.heap[least], q.heap[i]
+		i = least
+	}
 	q.bytes -= bodyBytes(rec.Entry)
 	return rec, true
 }
@@ -525,26 +551,4 @@ func bodyBytes(e *Entry) int {
 		n += len(v.Data)
 	}
 	return n
-}
-
-// An entryHeap has the earliest entry on top, at equal times the first in the
-// file.
-type entryHeap []Record
-
-func (q entryHeap) Len() int { return len(q) }
-func (q entryHeap) Less(i, j int) bool {
-	if c := q[i].Time.Compare(q[j].Time); c != 0 {
-		return c < 0
-	}
-	return q[i].Num < q[j].Num
-}
-func (q entryHeap) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *entryHeap) Push(x any)   { *q = append(*q, x.(Record)) }
-func (q *entryHeap) Pop() any {
-	old := *q
-	last := len(old) - 1
-	rec := old[last]
-	old[last] = Record{}
-	*q = old[:last]
-	return rec
 }

@@ -1,6 +1,9 @@
 package capture
 
-import "io"
+import (
+	"io"
+	"unicode/utf8"
+)
 
 // The sizes of a window's buffer. It starts small, so that a thousand rotated
 // files can be open at once, and grows when a read fills it: a live pipe that
@@ -9,6 +12,10 @@ const (
 	smallBuffer = 16 << 10
 	largeBuffer = 256 << 10 // stays within the second-level cache, where the packets are then decoded
 )
+
+// minRoom is the least that is asked of a reader at once: one that makes
+// characters needs room for a whole one.
+const minRoom = utf8.UTFMax
 
 // A window is a stream of which the next bytes can be looked at in place.
 // It asks for no more than is needed, so a record that has fully arrived is
@@ -59,7 +66,7 @@ func (w *window) makeRoom() {
 	switch {
 	case size == 0:
 		size = smallBuffer
-	case w.j-w.i == size:
+	case w.j-w.i > size-minRoom:
 		size *= 2
 	case w.full && size < largeBuffer:
 		size = largeBuffer

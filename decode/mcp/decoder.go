@@ -55,6 +55,8 @@ type Decoder struct {
 	maps    memo[map[string]string]
 	kept    kept
 	scratch []byte
+
+	answered memo[answered]
 }
 
 // New returns a decoder. Exchanges are given to emit, and notes to note,
@@ -69,6 +71,8 @@ func New(cfg Config, emit func(decode.Mark, *Exchange), note func(decode.Note)) 
 		open: map[httpmsg.ID]*open{}, flows: map[int]*open{},
 		digests: map[*byte]*digest{},
 		hasher:  newHasher(cfg.Key),
+
+		answered: memo[answered]{longest: answeredKept},
 	}
 }
 

@@ -4,8 +4,9 @@ package mcp
 // and of all connections of one peer, say the same things. It only saves
 // work: the result is the same without it.
 type memo[V any] struct {
-	m    map[string]V
-	size int
+	m       map[string]V
+	size    int
+	longest int // bytes of a key that is remembered; 0: memoKey
 }
 
 // The bounds of a memo. When it is full it starts anew.
@@ -25,7 +26,7 @@ func (c *memo[V]) get(key []byte, made func() V) V {
 }
 
 func (c *memo[V]) put(key []byte, v V) {
-	if len(key) > memoKey {
+	if len(key) > max(c.longest, memoKey) {
 		return
 	}
 	if c.m == nil || len(c.m) >= memoEntries || c.size+len(key) > memoBytes {

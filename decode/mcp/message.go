@@ -321,11 +321,37 @@ func (d *Decoder) readKept(o *open) {
 		}
 		return
 	}
-	p = jsonrpc.Trim(p)
-	if x.Answer.JSON = jsonrpc.Valid(p); !x.Answer.JSON {
-		return
-	}
-	root := gjson.ParseBytes(p)
-	x.Answer.AuthErr = authError(root)
-	x.REST = d.readREST(x.Kind, root)
+	a := d.answer(x.Kind, jsonrpc.Trim(p))
+	x.Answer.JSON, x.Answer.AuthErr, x.REST = a.json, a.authErr, a.rest
 }
+
+// An answered is what was made of the body of an answer outside JSON-RPC.
+type answered struct {
+	json, authErr bool
+	rest          *REST // nobody writes to it
+}
+
+// answer reads such a body, or finds what was made of the same one before.
+func (d *Decoder) answer(kind Kind, p []byte) (a answered) {
+	key := func() []byte {
+		d.scratch = append(append(d.scratch[:0], byte(kind)), p...)
+		return d.scratch
+	}
+	if len(p) < answeredKept {
+		if a, ok := d.answered.m[string(key())]; ok {
+			return a
+		}
+	}
+	if a.json = jsonrpc.Valid(p); a.json {
+		root := gjson.ParseBytes(p)
+		a.authErr, a.rest = authError(root), d.readREST(kind, root)
+	}
+	if len(p) < answeredKept {
+		d.answered.put(key(), a)
+	}
+	return a
+}
+
+// answeredKept is how long a body may be to be remembered: a gateway's list of
+// ten servers has 16 KiB, and its pages ask for it all the time.
+const answeredKept = 32 << 10

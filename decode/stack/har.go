@@ -25,6 +25,10 @@ func (d *Decoder) entry(at decode.Mark, e *capture.Entry) {
 		return
 	}
 	f := decode.Flow{First: at.Frame, Start: at.Time, Server: serverOf(u, e.Server)}
+	if how := neverMade(e); how != 0 {
+		d.emit(Event{At: at, Flow: f.First, Connection: &Connection{Flow: f, How: how, Ended: after(at, e.Took)}})
+		return
+	}
 	d.har = at.Frame
 	defer func() { d.har = 0 }()
 	tell := func(e httpmsg.Event) {
@@ -40,6 +44,21 @@ func (d *Decoder) entry(at decode.Mark, e *capture.Entry) {
 	d.entryResponse(at, e, tell)
 	d.mcp.End(&f, decode.ToClient, after(at, e.Took), decode.Reset)
 	d.emit(Event{At: at, Flow: f.First, Connection: &Connection{Flow: f, How: decode.Fin, Ended: after(at, e.Took), Protocol: "http1", Exchanges: 1}})
+}
+
+// neverMade says how an entry tells of a connection that carried no request:
+// "mcp401 har" writes those of a packet capture so. 0: it is a request.
+func neverMade(e *capture.Entry) decode.End {
+	if e.Method != "CONNECT" || e.Status != 0 {
+		return 0
+	}
+	switch e.Error {
+	case "net::ERR_CONNECTION_REFUSED":
+		return decode.Refused
+	case "net::ERR_CONNECTION_TIMED_OUT":
+		return decode.Unanswered
+	}
+	return 0
 }
 
 // serverOf names the server of a URL. A host name stays a name, as the zone of

@@ -448,7 +448,8 @@ func (l *Linker) connection(k *stack.Connection) {
 	default:
 		return
 	}
-	s := &supply{host: f.Client.Addr(), end: endpoint{addr: f.Server}, from: instantOf(f.Start), to: instantOf(k.Ended.Time), asked: "other", seen: l.clock}
+	s := &supply{host: f.Client.Addr(), end: endpoint{addr: f.Server}, from: instantOf(f.Start), to: instantOf(k.Ended.Time), asked: "other", seen: l.clock,
+		har: !f.Client.IsValid()} // a HAR does not say who connected
 	s.Address, s.Outcome, s.Count = f.Server, o, -1
 	s.First = decode.Mark{Frame: f.First, Time: f.Start}
 	s.Last = k.Ended

@@ -58,6 +58,10 @@ type (
 	}
 	sarifPhysical struct {
 		ArtifactLocation sarifArtifactLocation `json:"artifactLocation"`
+		Region           sarifRegion           `json:"region"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
 	}
 	sarifLogical struct {
 		Name               string `json:"name"`
@@ -104,6 +108,10 @@ type (
 		Notifications []sarifNotification `json:"toolExecutionNotifications"`
 	}
 )
+
+// Code scanning services want a line; a capture has frames, which the logical
+// location names, so the line is the file's first.
+var sarifWhole = sarifRegion{StartLine: 1}
 
 func newSARIF(w io.Writer, opt Options) Writer {
 	s := &sarifWriter{opt: opt, rules: map[string]int{}}
@@ -192,7 +200,7 @@ func sarifText(f *Finding) string {
 func (s *sarifWriter) at(frame int) sarifLocation {
 	name := fmt.Sprintf("%s %d", unit(s.run.Inputs), frame)
 	return sarifLocation{
-		PhysicalLocation: sarifPhysical{sarifArtifactLocation{URI: s.uri}},
+		PhysicalLocation: sarifPhysical{sarifArtifactLocation{URI: s.uri}, sarifWhole},
 		LogicalLocations: []sarifLogical{{Name: name, FullyQualifiedName: s.uri + "#" + strings.ReplaceAll(name, " ", "-"), Kind: unit(s.run.Inputs)}},
 		Properties:       map[string]any{"frame": frame},
 	}

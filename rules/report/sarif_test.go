@@ -28,7 +28,8 @@ var sarifShapes = map[string]map[string]string{
 	"result": {"ruleId": "string", "ruleIndex": "number", "level": "level", "message": "!message", "locations": "[]location",
 		"relatedLocations": "[]location", "partialFingerprints": "strings", "baselineState": "unchanged", "properties": "*"},
 	"location":          {"id": "number", "physicalLocation": "physical location", "logicalLocations": "[]logical location", "message": "message", "properties": "*"},
-	"physical location": {"artifactLocation": "location of an artifact"},
+	"physical location": {"artifactLocation": "location of an artifact", "region": "region"},
+	"region":            {"startLine": "number"},
 	"logical location":  {"name": "string", "fullyQualifiedName": "string", "kind": "string"},
 }
 

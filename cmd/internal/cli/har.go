@@ -24,8 +24,9 @@ with a key log, TLS become entries like all others; bodies are decompressed,
 server-sent events are text. "_frame" is the frame in which a request begins.
 
 Secrets are replaced as by mcp401 redact, unless --with-secrets is given; then
-only you may read the file. How many calls have the same verdict in the HAR
-alone is said at the end: it shows no refused connection and no hole.`,
+only you may read the file. A connection that was refused or not answered is a
+CONNECT with an error. How many calls have the same verdict in the HAR alone is
+said at the end: it does not show where the capture has holes.`,
 		Example: `  mcp401 har capture.pcap -o capture.har
   mcp401 har --with-secrets capture.pcap -o private.har`,
 		Args: files,

@@ -4,6 +4,8 @@
 //
 // It judges nothing, and a HAR cannot hold all that a capture does: what is not
 // HTTP, the time of each event of a stream, and how a connection ended are lost.
+// A connection that was never made carried no request; it is written as one of
+// the method CONNECT with the error that a browser has for it.
 //
 // The one trick: an entry is written when its exchange is over, in whatever
 // order that is, to a file that nobody sees; then the entries are copied in the
@@ -13,7 +15,6 @@ package har
 import (
 	"bufio"
 	"bytes"
-
 	"cmp"
 	"encoding/base64"
 	"errors"
@@ -48,7 +49,7 @@ type Options struct {
 func Write(src capture.Source, out io.Writer, spill *os.File, opt Options) ([]int, error) {
 	defer src.Close()
 	w := &writer{opt: opt, lim: opt.Limits.WithDefaults(), spill: bufio.NewWriterSize(spill, 256<<10), open: map[httpmsg.ID]*exchange{}}
-	d := stack.New(stack.Config{Limits: opt.Limits, HTTP: w.event}, func(stack.Event) {})
+	d := stack.New(stack.Config{Limits: opt.Limits, HTTP: w.event}, w.found)
 	for {
 		r, err := src.Next()
 		if errors.Is(err, io.EOF) {
@@ -148,6 +149,22 @@ func (w *writer) event(f *decode.Flow, e *httpmsg.Event) {
 	case httpmsg.Done, httpmsg.Cut:
 		w.over(x, s, e)
 	}
+}
+
+// found takes what a connection came to: one that was refused or not answered
+// is an entry too.
+func (w *writer) found(e stack.Event) {
+	c := e.Connection
+	if c == nil || c.How != decode.Refused && c.How != decode.Unanswered {
+		return
+	}
+	scheme := "http"
+	if c.Flow.Server.Port() == 443 {
+		scheme = "https"
+	}
+	u := url.URL{Scheme: scheme, Host: c.Flow.Server.String(), Path: "/"}
+	began := decode.Mark{Frame: c.Flow.First, Time: c.Flow.Start}
+	w.finish(&exchange{flow: c.Flow, method: "CONNECT", url: u.String(), cut: c.How, asked: began, askedEnd: began, ended: c.Ended})
 }
 
 // last notes until when bytes came. A stream is as long as its last event, not
@@ -351,7 +368,7 @@ func (x *exchange) entry(b []byte) []byte {
 	if end.Before(x.askedEnd.Time) {
 		end = x.askedEnd.Time
 	}
-	o.str("startedDateTime", x.asked.Time.UTC().Format("2006-01-02T15:04:05.000000000Z"))
+	o.str("startedDateTime", written(x.asked.Time))
 	o.ms("time", end.Sub(x.asked.Time))
 	x.request(o)
 	x.response(o)
@@ -380,6 +397,16 @@ func (x *exchange) entry(b []byte) []byte {
 	}
 	o.close("}")
 	return o.b
+}
+
+// written is a time as RFC 3339 has it, which ends with the year 9999. A clock
+// that says another one is broken, and the order of the entries stays.
+func written(t time.Time) string {
+	const last = 253402300799 // the last second of that year
+	if s := t.Unix(); s < 0 || s > last {
+		t = time.Unix(min(max(s, 0), last), 0)
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000000Z")
 }
 
 func (x *exchange) version() string {
@@ -462,6 +489,10 @@ func (x *exchange) fault() string {
 		return "net::ERR_CONNECTION_CLOSED"
 	case x.cut == decode.Timeout:
 		return "net::ERR_TIMED_OUT"
+	case x.cut == decode.Refused && x.method == "CONNECT":
+		return "net::ERR_CONNECTION_REFUSED"
+	case x.cut == decode.Unanswered:
+		return "net::ERR_CONNECTION_TIMED_OUT"
 	}
 	return "the capture ended before the answer"
 }

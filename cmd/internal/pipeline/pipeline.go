@@ -17,6 +17,7 @@ import (
 
 	"mcp401/capture"
 	"mcp401/decode"
+	"mcp401/decode/httpmsg"
 	"mcp401/decode/stack"
 	"mcp401/rules/hop"
 	"mcp401/rules/report"
@@ -29,10 +30,11 @@ type Config struct {
 	Limits   decode.Limits
 	Hop      hop.Config // its Limits are those above
 	Show     Show
-	Inputs   func() []report.Input // what is read, with the records read until now; nil: unknown
-	Warnings func() []decode.Note  // what the files had to complain of, asked at the end; nil: nothing
-	Progress func()                // called on the reader's goroutine every batch of records; nil: nobody looks
-	Live     *Live                 // the source is a wire; nil: it is a file, which ends. Of use with Cases only, with one decoder
+	Inputs   func() []report.Input              // what is read, with the records read until now; nil: unknown
+	Warnings func() []decode.Note               // what the files had to complain of, asked at the end; nil: nothing
+	Progress func()                             // called on the reader's goroutine every batch of records; nil: nobody looks
+	HTTP     func(*decode.Flow, *httpmsg.Event) // given every HTTP event, as by stack.Config, with one decoder alone; nil: nobody looks
+	Live     *Live                              // the source is a wire; nil: it is a file, which ends. Of use with Cases only, with one decoder
 }
 
 // Show says what a run hands out.
@@ -67,6 +69,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config, out func(report.Ob
 	if readErr == nil {
 		stackCfg := stack.Config{Limits: cfg.Limits, Key: key(first), Messages: cfg.Show == Messages}
 		if cfg.Jobs <= 1 {
+			stackCfg.HTTP = cfg.HTTP
 			readErr = inline(src, first, stackCfg, cfg.Progress, j)
 		} else {
 			readErr = sharded(src, first, stackCfg, cfg, j)

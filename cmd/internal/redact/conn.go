@@ -2,21 +2,29 @@ package redact
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strings"
 
 	"mcp401/decode"
 	"mcp401/decode/http1"
+	"mcp401/decode/http2"
 	"mcp401/decode/httpmsg"
+	"mcp401/decode/tls"
 )
 
-// A conn is one connection whose streams are masked. HTTP/1 is decoded by its
-// decoder, which is given one line at a time, each with a number in place of a
-// frame: so its events tell which bytes of the stream they are made of.
+// A conn is one connection whose streams are masked, or what a connection that
+// is made anew carries in TLS or in a tunnel. HTTP/1 is decoded by its decoder,
+// which is given one line at a time, each with a number in place of a frame: so
+// its events tell which bytes of the stream they are made of.
 type conn struct {
 	p     *packets
 	flow  decode.Flow
+	made  *remake // nil: it is masked where it stands
 	sides [2]side
 	http  *http1.Conn
+	inner decode.Conn // made anew: what is neither HTTP/1 nor unknown
+	depth int         // of layers within layers
 	known bool
 	tls   bool
 	holed bool
@@ -108,18 +116,24 @@ type place struct {
 
 // A line is one call of the decoder.
 type line struct {
-	num int
-	pos int64
-	n   int
+	num   int
+	pos   int64
+	n     int
+	frame int // that brought it
 }
 
 // A message is the content in hand.
 type message struct {
 	media  string
 	status int
-	drop   bool // it cannot be masked in place, or is too long
+	drop   bool // it cannot be masked, or is too long
 	buf    []byte
 	parts  []part
+
+	// Made anew: a content coding is undone.
+	coder *httpmsg.Content
+	coded bool
+	chunk bool // what it gives is sent in chunks
 }
 
 // A part is a range of a stream.
@@ -137,10 +151,21 @@ var (
 
 const sniffBytes = 4096
 
-func (p *packets) open(f decode.Flow) decode.Conn { return &conn{p: p, flow: f} }
+func (p *packets) open(f decode.Flow) decode.Conn {
+	if r := p.remakes[f.First]; r != nil {
+		r.flow = f
+		return r
+	}
+	return &conn{p: p, flow: f}
+}
 
 func (c *conn) Data(d decode.Dir, at decode.Mark, b []byte) {
-	c.locate(d, at, b)
+	if c.made != nil {
+		c.made.at = at.Frame
+		c.sides[d].pos += int64(len(b))
+	} else {
+		c.locate(d, at, b)
+	}
 	if c.known {
 		c.give(d, at, b)
 		return
@@ -174,6 +199,9 @@ func (c *conn) locate(d decode.Dir, at decode.Mark, b []byte) {
 
 func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
 	s := &c.sides[d]
+	if c.made != nil {
+		c.made.at = at.Frame
+	}
 	if n < 0 {
 		s.based = false
 		s.pos++
@@ -190,6 +218,14 @@ func (c *conn) Gap(d decode.Dir, at decode.Mark, n int) {
 }
 
 func (c *conn) gap(d decode.Dir, at decode.Mark, n int) {
+	if c.inner != nil {
+		c.inner.Gap(d, at, n)
+		return
+	}
+	c.giveUp(d)
+	if c.made != nil {
+		c.made.skip(d, n)
+	}
 	if c.http == nil {
 		return
 	}
@@ -202,6 +238,9 @@ func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 		return
 	}
 	c.ended[d] = true
+	if c.made != nil {
+		c.made.at = at.Frame
+	}
 	if !c.known && c.ended[d.Other()] {
 		c.speak("")
 	}
@@ -209,45 +248,57 @@ func (c *conn) End(d decode.Dir, at decode.Mark, why decode.End) {
 		c.p.pieces++
 		c.http.End(d, decode.Mark{Frame: c.p.pieces, Time: at.Time}, why)
 	}
+	if c.inner != nil {
+		c.inner.End(d, at, why)
+	}
+	c.giveUp(d)
+	if c.made != nil && c.known && c.inner == nil && why == decode.Fin {
+		c.made.fin(d)
+	}
 	if c.ended[d.Other()] {
 		for i := range c.sides {
-			c.finish(&c.sides[i])
+			c.finish(decode.Dir(i))
 			c.sides[i] = side{}
 		}
 	}
 }
 
+// giveUp settles what nobody claimed: line ends stay, all else is blanked.
+func (c *conn) giveUp(d decode.Dir) {
+	s := &c.sides[d]
+	b := s.raw
+	if len(b) == 0 {
+		return
+	}
+	for i, v := range b {
+		if v != '\r' && v != '\n' {
+			b[i] = 0
+		}
+	}
+	c.put(d, s.rawAt, b)
+	s.claim(s.rawAt + int64(len(b)))
+}
+
 // sniff finds out what is spoken, as the analysis does.
 func (c *conn) sniff(d decode.Dir) {
 	s := &c.sides[d]
-	h2, h1, tls := preface(d, s.first), http1.Sniff(d, s.first), records(s.first)
+	h2, h1, tls := http2.Sniff(d, s.first), http1.Sniff(d, s.first), records(s.first)
 	more := h2 == decode.More || h1 == decode.More || tls == decode.More
 	switch {
 	case h2 == decode.Yes:
-		c.speak("")
+		c.speak("http2")
 	case h1 == decode.Yes:
 		c.speak("http1")
 	case tls == decode.Yes:
 		c.speak("tls")
 	case more && c.size <= sniffBytes:
+	case c.made != nil && (c.flow.Mid || c.holed) && http2.SniffMid(d, s.first) == decode.Yes:
+		c.speak("http2")
 	case (c.flow.Mid || c.holed) && len(s.first) > 8:
 		c.speak("http1")
 	case len(c.sides[decode.ToServer].first) > 0, c.size > sniffBytes:
 		c.speak("")
 	}
-}
-
-// preface knows what an HTTP/2 client sends first (RFC 9113 section 3.4).
-func preface(d decode.Dir, b []byte) decode.Verdict {
-	const text = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-	n := min(len(b), len(text))
-	switch {
-	case d == decode.ToClient || string(b[:n]) != text[:n]:
-		return decode.No
-	case n < len(text):
-		return decode.More
-	}
-	return decode.Yes
 }
 
 // records knows the header of a TLS record (RFC 9846 section 5.1).
@@ -266,13 +317,27 @@ func (c *conn) speak(protocol string) {
 	c.known = true
 	early := c.early
 	c.early = nil
-	switch protocol {
-	case "http1":
+	for i := range c.sides {
+		c.sides[i].first = nil
+	}
+	switch {
+	case protocol == "http1":
 		c.http = http1.New(c.flow, "http", decode.Limits{}, c.event, func(decode.Note) {})
-		for i := range c.sides {
-			c.sides[i].first = nil
+		if c.made != nil {
+			c.http.Tunnel = c.tunnel
 		}
-	case "tls":
+	case protocol == "http2" && c.made != nil:
+		c.inner = newHTTP2(c, false)
+	case protocol == "tls" && c.made != nil && c.p.keys != nil && c.depth < tunnels:
+		c.inner = tls.New(tls.Config{Flow: c.flow, Keys: c.p.keys, Inner: func(i *tls.Info) decode.Conn {
+			c.p.opened++
+			in := c.below()
+			if i.ALPN == "h2" {
+				in.speak("http2")
+			}
+			return in
+		}})
+	case protocol == "tls":
 		c.tls = true
 		c.p.encrypted++
 	default:
@@ -295,20 +360,53 @@ func (c *conn) speak(protocol string) {
 	}
 }
 
+// tunnels bounds how often a connection may turn into another.
+const tunnels = 4
+
+// below is a layer for what this one carries.
+func (c *conn) below() *conn {
+	return &conn{p: c.p, flow: c.flow, made: c.made, depth: c.depth + 1}
+}
+
+// tunnel is what a connection that is made anew turned into.
+func (c *conn) tunnel(u http1.Upgrade) decode.Conn {
+	in := c.below()
+	switch {
+	case in.depth > tunnels:
+		return nil
+	case u.Protocol == "h2c":
+		in.known, in.inner = true, newHTTP2(in, true)
+	case u.Protocol != "connect" && !strings.HasPrefix(u.Protocol, "tls/"):
+		in.speak("")
+		c.p.blanked++
+	}
+	return in
+}
+
 // give hands on bytes that end at the position of their side.
 func (c *conn) give(d decode.Dir, at decode.Mark, b []byte) {
 	s := &c.sides[d]
 	pos := s.pos - int64(len(b))
 	switch {
+	case c.inner != nil:
+		c.inner.Data(d, at, b)
+		return
 	case c.tls:
 		if c.p.m.cfg.Hosts {
 			b = bytes.Clone(b)
 			s.records(pos, b)
 		}
+		if c.made != nil {
+			c.made.append(d, b)
+			return
+		}
 		c.write(s, pos, b)
 		s.release(s.pos)
 		return
 	case c.http == nil:
+		if c.made != nil {
+			c.made.blank(d, len(b))
+		}
 		s.release(s.pos)
 		return
 	}
@@ -323,35 +421,41 @@ func (c *conn) give(d decode.Dir, at decode.Mark, b []byte) {
 			n = len(b)
 		}
 		c.p.pieces++
-		s.lines = append(s.lines, line{c.p.pieces, pos, n})
+		s.lines = append(s.lines, line{c.p.pieces, pos, n, at.Frame})
 		c.http.Data(d, decode.Mark{Frame: c.p.pieces, Time: at.Time}, b[:n])
 		pos += int64(n)
 		b = b[n:]
 	}
 	if extra := len(s.raw) - mostRaw; extra > mostRaw {
+		if c.made != nil {
+			c.made.blank(d, extra)
+		}
 		s.claim(s.rawAt + int64(extra)) // nobody knows what this is
 	}
 	s.tidy()
 }
 
 // write fills in the bytes at a position.
-func (c *conn) write(s *side, pos int64, b []byte) {
-	i, _ := slices.BinarySearchFunc(s.places, pos, func(p place, pos int64) int {
+func (c *conn) write(s *side, pos int64, b []byte) { c.p.fillIn(s.places, pos, b) }
+
+// fillIn fills in the bytes at a position of a stream.
+func (p *packets) fillIn(places []place, pos int64, b []byte) {
+	i, _ := slices.BinarySearchFunc(places, pos, func(p place, pos int64) int {
 		if p.pos+int64(p.n) <= pos {
 			return -1
 		}
 		return 1
 	})
-	for ; i < len(s.places) && len(b) > 0; i++ {
-		p := &s.places[i]
-		if p.pos > pos {
-			skip := min(p.pos-pos, int64(len(b)))
+	for ; i < len(places) && len(b) > 0; i++ {
+		k := &places[i]
+		if k.pos > pos {
+			skip := min(k.pos-pos, int64(len(b)))
 			pos, b = pos+skip, b[skip:]
 		}
-		off := int(pos - p.pos)
-		n := min(p.n-off, len(b))
+		off := int(pos - k.pos)
+		n := min(k.n-off, len(b))
 		if n > 0 {
-			c.p.fill(p.f, p.from+off, b[:n])
+			p.fill(k.f, k.from+off, b[:n])
 			pos, b = pos+int64(n), b[n:]
 		}
 	}
@@ -414,6 +518,15 @@ func (s *side) bytes(from, to int64) []byte {
 	return s.raw[from-s.rawAt : to-s.rawAt]
 }
 
+// put writes masked bytes that stood at a position and are whole.
+func (c *conn) put(d decode.Dir, pos int64, b []byte) {
+	if c.made != nil {
+		c.made.append(d, b)
+		return
+	}
+	c.write(&c.sides[d], pos, b)
+}
+
 // event takes an event of the HTTP decoder.
 func (c *conn) event(e *httpmsg.Event) {
 	s := &c.sides[e.Dir]
@@ -424,52 +537,120 @@ func (c *conn) event(e *httpmsg.Event) {
 		c.body(s, e)
 	case httpmsg.Hole:
 		if s.msg != nil && s.msg.media == "text/event-stream" {
-			c.flush(s, len(s.msg.buf))
+			c.flush(e.Dir, s.msg, len(s.msg.buf))
 		}
 	case httpmsg.Done, httpmsg.Cut:
 		if l, ok := s.line(e.At.Frame); ok && s.chunked && e.Kind == httpmsg.Done {
-			c.framing(s, l.pos+int64(l.n))
+			c.framing(e.Dir, l.pos+int64(l.n))
 		}
-		c.finish(s)
+		if m := s.msg; m != nil && m.coded {
+			m.coder.End(func(b []byte) { c.piece(e.Dir, m, b) })
+			if m.chunk && e.Kind == httpmsg.Done {
+				c.made.append(e.Dir, []byte("0\r\n\r\n"))
+			}
+		}
+		c.finish(e.Dir)
 	}
 }
 
 func (c *conn) head(s *side, e *httpmsg.Event) {
-	c.finish(s)
+	c.finish(e.Dir)
 	from, ok := s.line(e.From.Frame)
 	to, ok2 := s.line(e.At.Frame)
 	if !ok || !ok2 {
 		return
 	}
 	begin, end := max(from.pos, s.done), to.pos+int64(to.n)
-	c.framing(s, begin)
+	c.framing(e.Dir, begin)
 	b := s.bytes(begin, end)
 	if b == nil {
 		return
 	}
+	media, _ := e.Header.Get("content-type")
+	encoding, _ := e.Header.Get("transfer-encoding")
+	length, sized := e.Header.Get("content-length")
+	m := &message{media: httpmsg.MediaType(media), status: e.Status}
+	if coding := codings(e.Header); coding != "" && !bodiless(e) {
+		m.drop = true
+		if c.made != nil && (encoding == "" || strings.EqualFold(encoding, "chunked")) && length != "0" {
+			m.coder, m.coded = httpmsg.NewContent(coding, decode.Limits{})
+			m.drop, m.chunk = !m.coded, encoding != "" || sized
+		}
+	}
 	c.p.m.head(b, e.Dir == decode.ToServer)
-	c.write(s, begin, b)
 	s.claim(end)
+	if m.coded {
+		b = recoded(b, m.chunk && encoding == "")
+	}
+	if c.made != nil {
+		c.made.begins(e.Dir, from.frame)
+	}
+	c.put(e.Dir, begin, b)
 	if e.Interim {
 		return
 	}
-	media, _ := e.Header.Get("content-type")
-	coding, _ := e.Header.Get("content-encoding")
-	encoding, _ := e.Header.Get("transfer-encoding")
-	s.chunked = encoding != ""
-	s.msg = &message{media: httpmsg.MediaType(media), status: e.Status, drop: coding != "" && coding != "identity"}
+	s.chunked, s.msg = encoding != "", m
+}
+
+// codings returns the content codings of a message, "" where there is none.
+func codings(h httpmsg.Header) string {
+	all := ""
+	for _, f := range h {
+		if v := strings.TrimSpace(string(f.Value)); f.Is("content-encoding") && v != "" && !strings.EqualFold(v, "identity") {
+			all += "," + v
+		}
+	}
+	return strings.TrimPrefix(all, ",")
+}
+
+// bodiless reports whether a head is that of a response without content,
+// whatever its fields say (RFC 9112 section 6.3).
+func bodiless(e *httpmsg.Event) bool {
+	return e.Dir == decode.ToClient && (e.Method == "HEAD" || e.Status < 200 || e.Status == 204 || e.Status == 304)
+}
+
+// recoded returns a head without the fields that are not true anymore when a
+// content coding is undone, and with chunks in place of a length.
+func recoded(head []byte, chunk bool) []byte {
+	var out []byte
+	gone := false
+	for len(head) > 0 {
+		n := bytes.IndexByte(head, '\n') + 1
+		if n == 0 {
+			n = len(head)
+		}
+		line := head[:n]
+		head = head[n:]
+		if line[0] != ' ' && line[0] != '\t' {
+			name, _, _ := bytes.Cut(line, []byte(":"))
+			gone = bytes.EqualFold(name, []byte("content-encoding")) || chunk && bytes.EqualFold(name, []byte("content-length"))
+		}
+		if len(bytes.TrimRight(line, "\r\n")) == 0 && chunk && len(out) > 0 {
+			out = append(out, "Transfer-Encoding: chunked\r\n"...)
+			chunk = false
+		}
+		if !gone {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 // framing settles the bytes before a position that are no content: sizes of
 // chunks, trailer fields, empty lines. What is none of them stays blank.
-func (c *conn) framing(s *side, to int64) {
+func (c *conn) framing(d decode.Dir, to int64) {
+	s := &c.sides[d]
+	if s.msg != nil && s.msg.coded {
+		s.claim(to) // its chunks are others
+		return
+	}
 	if b := s.bytes(s.done, to); len(b) > 0 {
 		n := 0
 		if s.done == 0 && c.p.m.addr == nil {
 			n, _ = http1.ProxyHeader(b)
 		}
 		c.p.m.framing(b[n:])
-		c.write(s, s.done, b)
+		c.put(d, s.done, b)
 	}
 	s.claim(to)
 }
@@ -511,19 +692,54 @@ func (c *conn) body(s *side, e *httpmsg.Event) {
 			return
 		}
 	}
-	c.framing(s, at)
-	if m := s.msg; m != nil && !m.drop {
-		m.buf = append(m.buf, e.Data...)
-		m.parts = append(m.parts, part{at, len(e.Data)})
-		c.p.held += len(e.Data)
-		if m.media == "text/event-stream" {
-			c.events(s, len(m.buf)-len(e.Data))
-		}
-		if len(m.buf) > limits.Body || c.p.held > mostHeld {
-			c.drop(m)
-		}
-	}
+	c.framing(e.Dir, at)
 	s.claim(at + int64(len(e.Data)))
+	switch m := s.msg; {
+	case c.made == nil:
+		if m != nil && !m.drop {
+			c.hold(e.Dir, m, e.Data, at)
+		}
+	case m == nil:
+		c.made.blank(e.Dir, len(e.Data))
+	case m.coded:
+		m.coder.Write(e.Data, func(b []byte) { c.piece(e.Dir, m, b) })
+	default:
+		c.hold(e.Dir, m, e.Data, c.made.blank(e.Dir, len(e.Data)))
+	}
+}
+
+// piece takes what a content coding gave.
+func (c *conn) piece(d decode.Dir, m *message, b []byte) {
+	if m.chunk {
+		c.made.append(d, fmt.Appendf(nil, "%x\r\n", len(b)))
+	}
+	c.hold(d, m, b, c.made.blank(d, len(b)))
+	if m.chunk {
+		c.made.append(d, []byte("\r\n"))
+	}
+}
+
+// hold keeps content, which belongs to a position, until it can be masked.
+func (c *conn) hold(d decode.Dir, m *message, b []byte, at int64) {
+	if m.drop {
+		return
+	}
+	m.buf = append(m.buf, b...)
+	if k := len(m.parts); k > 0 && m.parts[k-1].pos+int64(m.parts[k-1].n) == at {
+		m.parts[k-1].n += len(b)
+	} else {
+		m.parts = append(m.parts, part{at, len(b)})
+	}
+	c.p.held += len(b)
+	if c.made != nil {
+		c.made.open(d, m)
+	}
+	if m.media == "text/event-stream" {
+		c.events(d, m, len(m.buf)-len(b))
+	}
+	if len(m.buf) > limits.Body || c.p.held > mostHeld {
+		c.drop(m)
+	}
 }
 
 // drop gives a content up: it stays blank.
@@ -534,24 +750,23 @@ func (c *conn) drop(m *message) {
 
 // events masks the events of a stream that are whole: up to the last empty
 // line. What stands before old was searched before.
-func (c *conn) events(s *side, old int) {
-	from := max(0, old-3)
-	b := s.msg.buf[from:]
+func (c *conn) events(d decode.Dir, m *message, old int) {
+	b := m.buf
 	end := 0
-	for _, mark := range []string{"\n\n", "\n\r\n", "\r\r"} {
-		if i := bytes.LastIndex(b, []byte(mark)); i >= 0 {
-			end = max(end, from+i+len(mark))
+	for i := len(b) - 1; i >= max(old, 1); i-- {
+		if c := b[i]; c == '\n' && (b[i-1] == '\n' || i > 1 && b[i-1] == '\r' && b[i-2] == '\n') || c == '\r' && b[i-1] == '\r' {
+			end = i + 1
+			break
 		}
 	}
-	c.flush(s, end)
+	c.flush(d, m, end)
 }
 
 // flush masks the first n bytes of a content.
-func (c *conn) flush(s *side, n int) {
+func (c *conn) flush(d decode.Dir, m *message, n int) {
 	if n == 0 {
 		return
 	}
-	m := s.msg
 	b := m.buf[:n]
 	c.p.m.body(m.media, m.status, b)
 	c.p.held -= n
@@ -559,7 +774,11 @@ func (c *conn) flush(s *side, n int) {
 	for left > 0 {
 		p := &m.parts[0]
 		k := min(p.n, left)
-		c.write(s, p.pos, b[n-left:n-left+k])
+		if c.made != nil {
+			c.made.write(d, p.pos, b[n-left:n-left+k])
+		} else {
+			c.write(&c.sides[d], p.pos, b[n-left:n-left+k])
+		}
 		p.pos, p.n, left = p.pos+int64(k), p.n-k, left-k
 		if p.n == 0 {
 			m.parts = m.parts[1:]
@@ -569,11 +788,23 @@ func (c *conn) flush(s *side, n int) {
 }
 
 // finish ends a content.
-func (c *conn) finish(s *side) {
-	if m := s.msg; m != nil && m.drop {
-		c.p.blanked++
-	} else if m != nil {
-		c.flush(s, len(m.buf))
-	}
+func (c *conn) finish(d decode.Dir) {
+	s := &c.sides[d]
+	c.end(d, s.msg)
 	s.msg, s.chunked = nil, false
+}
+
+func (c *conn) end(d decode.Dir, m *message) {
+	if m == nil {
+		return
+	}
+	if m.drop {
+		c.p.blanked++
+	} else {
+		c.flush(d, m, len(m.buf))
+	}
+	m.coder.Close()
+	if c.made != nil {
+		delete(c.made.sides[d].open, m)
+	}
 }

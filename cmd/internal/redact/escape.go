@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -15,14 +16,7 @@ type unit struct{ raw, rawLen, text, textLen int }
 
 // inJSON masks the contents of a JSON string, without its quotes, with f.
 func inJSON(raw []byte, f func([]byte)) {
-	plain := true
-	for _, c := range raw {
-		if c == '\\' {
-			plain = false
-			break
-		}
-	}
-	if plain {
+	if bytes.IndexByte(raw, '\\') < 0 {
 		f(raw)
 		return
 	}

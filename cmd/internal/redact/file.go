@@ -19,26 +19,37 @@ import (
 
 // Options say how a file is redacted. The zero value works.
 type Options struct {
-	Hosts bool // host names and addresses get stand-ins too
+	Hosts bool   // host names and addresses get stand-ins too
+	Clear bool   // TLS that the keys open is written as clear text
+	Keys  []byte // lines of key logs, for Clear, beside those in the file
 }
 
 // A Result says what was done.
 type Result struct {
 	Kind      string // of the input, as capture names it
 	Records   int
-	Secrets   int // credentials that were seen and searched for
-	Cases     int // calls whose verdict was compared
-	Encrypted int // connections that stay as they are, because they are ciphertext
-	Blank     int // connections and bodies of which nothing could be kept
+	Secrets   int      // credentials that were seen and searched for
+	Cases     int      // calls whose verdict was compared
+	Opened    int      // TLS connections that were written as clear text
+	Encrypted int      // connections that stay as they are, because they are ciphertext
+	Inserted  int      // frames that were inserted
+	HTTP2     []uint16 // ports of servers whose HTTP/2 was made anew, a few
+	Blank     int      // connections and bodies of which nothing could be kept
 	Warnings  []capture.Warning
 }
 
 // An Error is a refusal, with what to do about it.
 type Error struct {
 	Text, Hint string
+	why        error
 }
 
 func (e *Error) Error() string { return e.Text }
+func (e *Error) Unwrap() error { return e.why }
+
+func refuse(hint, format string, args ...any) *Error {
+	return &Error{Text: fmt.Sprintf(format, args...), Hint: hint}
+}
 
 // File writes the capture named in to out with everything masked that is not
 // known to be harmless. It leaves no file unless the proof succeeds: what out
@@ -49,14 +60,14 @@ func File(in, out string, opt Options) (Result, error) {
 		return Result{}, fmt.Errorf("%s: %w", in, nameless(err))
 	}
 	if !info.Mode().IsRegular() {
-		return Result{}, &Error{in + ": not a regular file", "it is read more than once: save it first"}
+		return Result{}, refuse("it is read more than once: save it first", "%s: not a regular file", in)
 	}
 	if other, err := os.Stat(out); err == nil {
 		if os.SameFile(info, other) {
-			return Result{}, &Error{out + ": this is the file to be read", ""}
+			return Result{}, refuse("", "%s: this is the file to be read", out)
 		}
 		if !other.Mode().IsRegular() {
-			return Result{}, &Error{out + ": not a regular file", "name a file, so that nothing is left of it if the proof fails"}
+			return Result{}, refuse("name a file, so that nothing is left of it if the proof fails", "%s: not a regular file", out)
 		}
 	}
 	tmp := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+"."+rand.Text()[:8])
@@ -76,32 +87,50 @@ func File(in, out string, opt Options) (Result, error) {
 }
 
 // attempts masks and proves. Where a secret is found that also stands as a name
-// or a word, a second try masks those as well.
+// or a word, another try masks those as well; and where masking in place loses a
+// verdict, or cannot reach an address, another one makes all HTTP anew.
 func attempts(in, out string, f *os.File, opt Options) (Result, error) {
+	before, p, err := look(in, opt, false)
+	if err != nil {
+		return Result{}, err
+	}
 	var deny []string
-	for try := 0; ; try++ {
+	for all := false; ; {
 		key := make([]byte, 32)
 		rand.Read(key)
 		seen := NewSecrets()
 		if err := errors.Join(f.Truncate(0), seekStart(f)); err != nil {
 			return Result{}, err
 		}
-		res, err := mask(in, f, NewMasker(Config{Key: key, Hosts: opt.Hosts, Deny: deny}, seen))
-		if err != nil {
-			return res, err
+		res, numbers, err := mask(in, f, NewMasker(Config{Key: key, Hosts: opt.Hosts, Deny: deny}, seen), p)
+		res.Cases = len(before)
+		if err == nil {
+			err = prove(before, f.Name(), seen, numbers)
 		}
-		err = prove(in, f.Name(), seen, &res)
-		var e *Leak
-		if errors.As(err, &e) && try == 0 {
+		var leak *Leak
+		switch {
+		case err == nil:
+			return res, nil
+		case errors.As(err, &leak) && deny == nil:
 			deny = seen.List()
 			continue
+		case errors.Is(err, errPlace) && !all && !isHAR(res.Kind):
+			all = true
+			if _, p, err = look(in, opt, all); err != nil {
+				return res, err
+			}
+			continue
+		case errors.As(err, &leak) || errors.Is(err, errDiffers):
+			err = fmt.Errorf("%s: %w", out, err)
 		}
-		if err != nil {
-			return res, fmt.Errorf("%s: %w", out, err)
-		}
-		return res, nil
+		return res, err
 	}
 }
+
+// errPlace is why another try is worth it in which nothing is masked in place.
+var errPlace = errors.New("it cannot be masked in place")
+
+func isHAR(kind string) bool { return strings.HasPrefix(kind, "har") }
 
 func seekStart(f *os.File) error {
 	_, err := f.Seek(0, io.SeekStart)
@@ -109,31 +138,34 @@ func seekStart(f *os.File) error {
 }
 
 // mask writes the masked capture to f.
-func mask(in string, f *os.File, m *Masker) (Result, error) {
+func mask(in string, f *os.File, m *Masker, plan plan) (Result, *numbers, error) {
 	src, err := capture.Open([]string{in}, nil, capture.Options{})
 	if err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
+	var n numbers
 	defer src.Close()
 	kind := src.Inputs()[0].Kind
 	format, wrapping, _ := strings.Cut(kind, "+")
 	res := Result{Kind: kind}
 	if format == "har" {
 		if wrapping != "" {
-			return res, &Error{in + ": a HAR within " + wrapping + " is not redacted", "unpack it first"}
+			return res, nil, refuse("unpack it first", "%s: a HAR within %s is not redacted", in, wrapping)
 		}
 		res.Records, err = maskHAR(in, f, m)
 	} else {
-		p := newPackets(m, newPatched(f))
+		p := newPackets(m, newPatched(f), plan)
 		err = p.run(src, format, in)
-		res.Records, res.Encrypted, res.Blank = src.Inputs()[0].Records, p.encrypted, p.blanked
+		n = p.numbers
+		res.Records, res.Opened, res.Encrypted, res.Blank = src.Inputs()[0].Records, p.opened, p.encrypted, p.blanked
+		res.Inserted, res.HTTP2 = len(n.inserted), p.http2
 	}
 	res.Warnings = src.Warnings()
 	res.Secrets = m.seen.Len()
 	if err == nil && m.seen.More {
-		err = &Error{fmt.Sprintf("%s: more than %d credentials, which is more than can be searched for afterwards", in, mostSecrets), "cut it: editcap -c 100000 IN OUT"}
+		err = refuse("cut it: editcap -c 100000 IN OUT", "%s: more than %d credentials, which is more than can be searched for afterwards", in, mostSecrets)
 	}
-	return res, err
+	return res, &n, err
 }
 
 // mostEntry bounds one entry of a HAR, which is held whole.
@@ -190,9 +222,9 @@ func maskHAR(in string, out io.Writer, m *Masker) (int, error) {
 	})
 	switch {
 	case errors.Is(err, errLong):
-		return 0, &Error{fmt.Sprintf("%s: entry %d has more than %d MiB", in, h.entries+1, mostEntry>>20), "leave it out, with an editor for JSON"}
+		return 0, refuse("leave it out, with an editor for JSON", "%s: entry %d has more than %d MiB", in, h.entries+1, mostEntry>>20)
 	case err != nil:
-		return 0, &Error{fmt.Sprintf("%s: broken JSON near offset %d", in, h.dec.InputOffset()), "export it again"}
+		return 0, refuse("export it again", "%s: broken JSON near offset %d", in, h.dec.InputOffset())
 	}
 	h.w.WriteByte('\n')
 	return h.entries, h.w.Flush()

@@ -25,7 +25,18 @@ const (
 	stamped              // a date and time
 )
 
+// rules is how many there are, and the number of names in JSON for repeated.
+const rules = byte(stamped) + 1
+
 func (m *Masker) apply(r rule, b []byte) {
+	if r == secretly {
+		m.secret(b)
+		return
+	}
+	m.repeated(byte(r), b, func(b []byte) { m.obey(r, b) })
+}
+
+func (m *Masker) obey(r rule, b []byte) {
 	switch r {
 	case proseful:
 		m.prose(b)
@@ -37,8 +48,6 @@ func (m *Masker) apply(r rule, b []byte) {
 		m.link(b)
 	case identity:
 		m.id(b)
-	case secretly:
-		m.secret(b)
 	case hosted:
 		m.host(b)
 	case stamped:

@@ -204,7 +204,7 @@ func (w *walk) member(i int, key string, md mode, depth int, failed bool) int {
 // key masks the name of a member, which a user may have chosen.
 func (w *walk) key(name []byte, low string, md mode) {
 	if _, ok := w.rules[low]; !ok && md != inClaims {
-		inJSON(name, w.m.names)
+		w.m.repeated(rules, name, func(b []byte) { inJSON(b, w.m.names) })
 	}
 }
 
@@ -227,9 +227,9 @@ func (w *walk) str(key string, b []byte, md mode, depth int) {
 	case r == blanked && mcp.IsSecretName(key), r == secretly:
 		w.m.secret(b)
 	case md == inFailure:
-		w.m.prose(b)
+		w.m.apply(proseful, b)
 	case md == inPayload:
-		w.m.blank(b)
+		w.m.apply(blanked, b)
 	case r == linked && bytes.HasPrefix(b, []byte("litellm_proxy")):
 		w.m.path(b)
 	case r == linked && !bytes.Contains(b, []byte("://")):

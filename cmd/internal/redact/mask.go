@@ -35,6 +35,8 @@ type Masker struct {
 	short map[string]string // words shorter than shortWord, and their stand-ins
 	taken map[string]bool   // the stand-ins among them
 	memo  map[string]string
+	again map[string]string // what became of a short text under a rule
+	key   []byte
 	deny  map[string]bool
 	seen  *Secrets
 	addr  *addresses
@@ -45,7 +47,7 @@ type Masker struct {
 func NewMasker(cfg Config, seen *Secrets) *Masker {
 	m := &Masker{
 		cfg: cfg, mac: hmac.New(sha256.New, cfg.Key), seen: seen,
-		short: map[string]string{}, taken: map[string]bool{}, memo: map[string]string{}, deny: map[string]bool{},
+		short: map[string]string{}, taken: map[string]bool{}, memo: map[string]string{}, again: map[string]string{}, deny: map[string]bool{},
 	}
 	for _, s := range cfg.Deny {
 		for word := range words(strings.ToLower(s)) {
@@ -56,6 +58,29 @@ func NewMasker(cfg Config, seen *Secrets) *Masker {
 		m.addr = newAddresses(m)
 	}
 	return m
+}
+
+// maxAgain is the longest text that is looked up in again.
+const maxAgain = 64
+
+// repeated masks a text with f, under a number that stands for f, or as f did
+// when it was last given that text.
+func (m *Masker) repeated(number byte, b []byte, f func([]byte)) {
+	if len(b) > maxAgain {
+		f(b)
+		return
+	}
+	m.key = append(append(m.key[:0], number), b...)
+	if v, ok := m.again[string(m.key)]; ok {
+		copy(b, v)
+		return
+	}
+	key := string(m.key)
+	f(b)
+	if len(m.again) >= maxMemo {
+		clear(m.again)
+	}
+	m.again[key] = string(b)
 }
 
 // words yields the runs of letters and digits of s.

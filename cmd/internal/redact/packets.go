@@ -3,16 +3,17 @@ package redact
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"mcp401/capture"
 	"mcp401/decode"
 	"mcp401/decode/inet"
 	"mcp401/decode/tcp"
+	"mcp401/decode/tls"
 )
 
 // packets rewrites a capture of packets. Each is written with its payload
@@ -24,6 +25,7 @@ type packets struct {
 	inet  *inet.Decoder
 	table *tcp.Table
 
+	ng         bool // it is a pcapng
 	nano       bool // pcap: time stamps in nanoseconds
 	link       capture.LinkType
 	began      bool
@@ -37,7 +39,27 @@ type packets struct {
 	pieces  int            // pieces of streams so far
 	held    int            // bytes of bodies that are not whole
 
-	encrypted, blanked int
+	// Connections that are made anew, and what became of frame numbers by it.
+	plan    plan
+	keys    *tls.Keys // nil: TLS stays as it is
+	remakes map[int]*remake
+	by      map[pair]*remake
+	retired []*remake
+	dirty   []*remake
+	queue   []*slot // frames that are not written yet
+	waits   int     // bytes that they take
+	numbers numbers
+	written int
+
+	encrypted, opened, blanked int
+	http2                      []uint16 // ports of servers
+}
+
+// A pair is the addresses of a connection, the client's first, and the path
+// that its packets take.
+type pair struct {
+	client, server netip.AddrPort
+	path           uint64
 }
 
 // mostWaiting bounds the packets that are remembered because their payload was
@@ -52,19 +74,33 @@ type frame struct {
 	at   int64 // offset of its payload in the file
 	left int   // bytes that were not told
 	sum  uint32
-	csum int64 // offset of the TCP checksum; 0: it is not kept
+	csum int64  // offset of the TCP checksum; 0: it is not kept
+	data []byte // the packet, as long as it is not written: offsets are in it
 }
 
-func newPackets(m *Masker, out *patched) *packets {
-	p := &packets{m: m, out: out, inet: inet.New(decode.Limits{}, nil), waiting: map[int]*frame{}, lost: map[int][2]uint64{}}
+// placed says that a packet was written at an offset.
+func (f *frame) placed(at int64) {
+	f.at, f.csum, f.data = f.at+at, f.csum+at, nil
+}
+
+func newPackets(m *Masker, out *patched, plan plan) *packets {
+	p := &packets{
+		m: m, out: out, inet: inet.New(decode.Limits{}, nil), waiting: map[int]*frame{}, lost: map[int][2]uint64{},
+		plan: plan, remakes: map[int]*remake{}, by: map[pair]*remake{}, numbers: numbers{shifted: map[int][]int{}},
+	}
 	p.table = tcp.NewTable(decode.Limits{}, p.open, nil)
+	if plan.clear {
+		p.keys = tls.NewKeys(decode.Limits{})
+		p.keys.Add(plan.keys)
+	}
 	return p
 }
 
 // run rewrites src, which is of the format and named in.
 func (p *packets) run(src capture.Source, format, in string) error {
-	p.nano = format == "pcap" && !micro(in)
+	p.nano, p.ng = format == "pcap" && !micro(in), format == "pcapng"
 	var at decode.Mark
+	var last capture.Record
 	for {
 		r, err := src.Next()
 		if errors.Is(err, io.EOF) {
@@ -78,17 +114,33 @@ func (p *packets) run(src capture.Source, format, in string) error {
 		}
 		switch {
 		case r.Packet != nil:
-			err = p.packet(r, format == "pcapng")
-		case r.Loss != nil && format == "pcapng":
-			p.loss(r)
+			last = capture.Record{Num: r.Num, Time: r.Time}
+			err = p.packet(r)
+		case r.Loss != nil && p.ng && len(p.queue) > 0:
+			loss := *r.Loss
+			p.push(&slot{num: last.Num, time: r.Time, extra: true, loss: &loss})
+		case r.Loss != nil && p.ng:
+			p.loss(*r.Loss, r.Time)
+		case r.Secret != nil && p.keys != nil:
+			p.keys.Add(r.Secret.Lines)
+			p.keys.Retry(at)
+		}
+		if err == nil {
+			err = p.rest(last.Num, last.Time, false)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	p.table.Close(at)
+	if p.keys != nil {
+		p.keys.Done(at)
+	}
+	if err := p.rest(last.Num, last.Time, true); err != nil {
+		return err
+	}
 	if !p.began {
-		p.begin(format == "pcapng", p.link)
+		p.begin(p.link)
 	}
 	return p.out.close()
 }
@@ -108,9 +160,9 @@ func micro(name string) bool {
 	return le != magicNano && be != magicNano && b[0] != 0x1f && b[0] != 0x28
 }
 
-func (p *packets) begin(pcapng bool, link capture.LinkType) {
+func (p *packets) begin(link capture.LinkType) {
 	p.began, p.link = true, link
-	if pcapng {
+	if p.ng {
 		var b [28]byte
 		binary.LittleEndian.PutUint32(b[0:], 0x0a0d0d0a)
 		binary.LittleEndian.PutUint32(b[4:], 28)
@@ -150,40 +202,41 @@ func (p *packets) describe(id int, link capture.LinkType) {
 	}
 }
 
-// record writes a packet and returns the offset of its data.
-func (p *packets) record(r capture.Record, pcapng bool) (int64, error) {
-	k := r.Packet
+// record writes the packet in p.data, of that length on the wire, and returns
+// the offset of its data.
+func (p *packets) record(t time.Time, link capture.LinkType, iface, length int) (int64, error) {
 	if !p.began {
-		p.begin(pcapng, k.Link)
+		p.begin(link)
 	}
-	if !pcapng {
-		if k.Link != p.link {
-			return 0, &Error{fmt.Sprintf("frame %d: another link type than before, which a pcap cannot hold", r.Num), "convert it with: editcap -F pcapng IN OUT.pcapng"}
+	p.written++
+	if !p.ng {
+		if link != p.link {
+			return 0, refuse("convert it with: editcap -F pcapng IN OUT.pcapng", "frame %d: another link type than before, which a pcap cannot hold", p.written)
 		}
 		var h [16]byte
 		unit := int64(time.Microsecond)
 		if p.nano {
 			unit = 1
 		}
-		binary.LittleEndian.PutUint32(h[0:], uint32(r.Time.Unix()))
-		binary.LittleEndian.PutUint32(h[4:], uint32(int64(r.Time.Nanosecond())/unit))
+		binary.LittleEndian.PutUint32(h[0:], uint32(t.Unix()))
+		binary.LittleEndian.PutUint32(h[4:], uint32(int64(t.Nanosecond())/unit))
 		binary.LittleEndian.PutUint32(h[8:], uint32(len(p.data)))
-		binary.LittleEndian.PutUint32(h[12:], uint32(k.Length))
+		binary.LittleEndian.PutUint32(h[12:], uint32(length))
 		p.out.append(h[:])
 		return p.out.append(p.data), nil
 	}
-	p.describe(k.Interface, k.Link)
+	p.describe(iface, link)
 	pad := -len(p.data) & 3
 	size := uint32(32 + len(p.data) + pad)
 	var h [28]byte
-	stamp := uint64(r.Time.UnixNano())
+	stamp := uint64(t.UnixNano())
 	binary.LittleEndian.PutUint32(h[0:], 6)
 	binary.LittleEndian.PutUint32(h[4:], size)
-	binary.LittleEndian.PutUint32(h[8:], uint32(k.Interface))
+	binary.LittleEndian.PutUint32(h[8:], uint32(iface))
 	binary.LittleEndian.PutUint32(h[12:], uint32(stamp>>32))
 	binary.LittleEndian.PutUint32(h[16:], uint32(stamp))
 	binary.LittleEndian.PutUint32(h[20:], uint32(len(p.data)))
-	binary.LittleEndian.PutUint32(h[24:], uint32(k.Length))
+	binary.LittleEndian.PutUint32(h[24:], uint32(length))
 	p.out.append(h[:])
 	at := p.out.append(p.data)
 	var tail [8]byte
@@ -193,23 +246,23 @@ func (p *packets) record(r capture.Record, pcapng bool) (int64, error) {
 }
 
 // loss writes what the capture lost as an interface statistics block.
-func (p *packets) loss(r capture.Record) {
+func (p *packets) loss(l capture.Loss, t time.Time) {
 	if !p.began {
-		p.begin(true, capture.LinkEthernet)
+		p.begin(capture.LinkEthernet)
 	}
-	p.describe(r.Loss.Interface, p.link)
-	total := p.lost[r.Loss.Interface]
+	p.describe(l.Interface, p.link)
+	total := p.lost[l.Interface]
 	code, i := uint16(5), 0 // isb_ifdrop
-	if r.Loss.Reason == "kernel" {
+	if l.Reason == "kernel" {
 		code, i = 7, 1 // isb_osdrop
 	}
-	total[i] += r.Loss.Packets
-	p.lost[r.Loss.Interface] = total
+	total[i] += l.Packets
+	p.lost[l.Interface] = total
 	var b [40]byte
-	stamp := uint64(r.Time.UnixNano())
+	stamp := uint64(t.UnixNano())
 	binary.LittleEndian.PutUint32(b[0:], 5)
 	binary.LittleEndian.PutUint32(b[4:], 40)
-	binary.LittleEndian.PutUint32(b[8:], uint32(r.Loss.Interface))
+	binary.LittleEndian.PutUint32(b[8:], uint32(l.Interface))
 	binary.LittleEndian.PutUint32(b[12:], uint32(stamp>>32))
 	binary.LittleEndian.PutUint32(b[16:], uint32(stamp))
 	binary.LittleEndian.PutUint16(b[20:], code)
@@ -221,10 +274,17 @@ func (p *packets) loss(r capture.Record) {
 }
 
 // packet writes a packet and tells its connection.
-func (p *packets) packet(r capture.Record, pcapng bool) error {
+func (p *packets) packet(r capture.Record) error {
 	at := decode.Mark{Frame: r.Num, Time: r.Time}
 	p.data = append(p.data[:0], r.Packet.Data...)
 	s, ok := p.inet.Segment(at, r.Packet)
+	if ok {
+		if c := p.made(r, &s); c != nil {
+			p.push(c.arrive(r, &s))
+			p.table.Segment(at, &s)
+			return nil
+		}
+	}
 	head, payload := 0, -1
 	if ok {
 		head, payload = within(r.Packet.Data, &s)
@@ -244,18 +304,24 @@ func (p *packets) packet(r capture.Record, pcapng bool) error {
 		f.sum = p.checksum(&s, head, payload)
 		binary.BigEndian.PutUint16(p.data[head+16:], fold(f.sum))
 	}
-	offset, err := p.record(r, pcapng)
-	if err != nil {
-		return err
+	if payload >= 0 {
+		f.at, f.csum = int64(payload), int64(head)+16
+	} else {
+		f.n = 0 // it came in fragments, and is written nowhere
+	}
+	if len(p.queue) > 0 {
+		f.data = slices.Clone(p.data)
+		p.push(&slot{num: r.Num, time: r.Time, kind: r.Packet.Link, iface: r.Packet.Interface, data: f.data, length: r.Packet.Length, f: f})
+	} else {
+		offset, err := p.record(r.Time, r.Packet.Link, r.Packet.Interface, r.Packet.Length)
+		if err != nil {
+			return err
+		}
+		f.placed(offset)
 	}
 	if !ok {
 		p.table.Pass(r.Time)
 		return nil
-	}
-	if payload >= 0 {
-		f.at, f.csum = offset+int64(payload), offset+int64(head)+16
-	} else {
-		f.n = 0 // it came in fragments, and is written nowhere
 	}
 	if s.Flags&inet.SYN != 0 {
 		f.seq++
@@ -295,11 +361,16 @@ func (p *packets) fill(f *frame, from int, b []byte) {
 	if f == nil || len(b) == 0 {
 		return
 	}
-	p.out.patch(f.at+int64(from), b)
 	f.sum = sum(f.sum, b, from)
 	var c [2]byte
 	binary.BigEndian.PutUint16(c[:], fold(f.sum))
-	p.out.patch(f.csum, c[:])
+	if f.data != nil {
+		copy(f.data[f.at+int64(from):], b)
+		copy(f.data[f.csum:], c[:])
+	} else {
+		p.out.patch(f.at+int64(from), b)
+		p.out.patch(f.csum, c[:])
+	}
 	f.left -= len(b)
 	if f.left <= 0 {
 		delete(p.waiting, f.num)
@@ -461,7 +532,9 @@ func (p *packets) mapped(r capture.Record, s *inet.Segment, head int) error {
 }
 
 func tunnelled(n int) error {
-	return &Error{fmt.Sprintf("frame %d: a tunnel, in which addresses are not replaced", n), "leave --hosts out, or capture inside the tunnel"}
+	err := refuse("leave --hosts out, or capture inside the tunnel", "frame %d: a tunnel, in which addresses are not replaced", n)
+	err.why = errPlace
+	return err
 }
 
 // addresses replaces the addresses of an IP header and mends its checksum.
@@ -481,4 +554,86 @@ func (p *packets) addresses(ip []byte) {
 			copy(ip[i:], v[:])
 		}
 	}
+}
+
+// made returns the connection of a segment if it is made anew.
+func (p *packets) made(r capture.Record, s *inet.Segment) *remake {
+	if f, ok := p.plan.flow(r.Num); ok {
+		if _, known := linkHeader(r.Packet, f.Client.Addr().Is4()); !known {
+			return nil
+		}
+		c := newRemake(p, f)
+		p.remakes[f.First] = c
+		p.by[pair{f.Client, f.Server, s.Path}] = c
+		c.path = s.Path
+	}
+	if len(p.by) == 0 {
+		return nil
+	}
+	c := p.by[pair{s.Src, s.Dst, s.Path}]
+	if c == nil {
+		c = p.by[pair{s.Dst, s.Src, s.Path}]
+	}
+	if c == nil {
+		return nil
+	}
+	m := &c.sides[c.dir(s)]
+	if s.Flags&inet.SYN != 0 && m.based && s.Seq+1 != m.base {
+		p.forget(c) // another connection of the same ports
+		return nil
+	}
+	return c
+}
+
+// rest makes frames for what is due and has none, and writes those that need
+// not wait.
+func (p *packets) rest(num int, at time.Time, all bool) error {
+	for len(p.dirty) > 0 {
+		r := p.dirty[0]
+		p.dirty = p.dirty[1:]
+		r.rest(num, at)
+	}
+	return p.drain(at, all)
+}
+
+// retire is the end of a connection, of which frames may still come.
+func (p *packets) retire(c *remake) {
+	c.over = true
+	delete(p.remakes, c.flow.First)
+	p.retired = append(p.retired, c)
+	if len(p.retired) > limits.Lingering {
+		p.forget(p.retired[0])
+		p.retired = p.retired[1:]
+	}
+}
+
+func (p *packets) forget(c *remake) {
+	k := pair{c.flow.Client, c.flow.Server, c.path}
+	if p.by[k] == c {
+		delete(p.by, k)
+	}
+}
+
+// moved notes that a request which began in a frame of the input begins in the
+// frame that was written last, as far as that is not the same one.
+func (p *packets) moved(from int) {
+	if p.written != p.numbers.of(from) && len(p.numbers.shifted) < mostShifted {
+		p.numbers.shifted[from] = append(p.numbers.shifted[from], p.written)
+	}
+}
+
+// mostShifted bounds the frames of which is known where else a request begins
+// now. Beyond it verdicts are not found again, and the file is refused.
+const mostShifted = 1 << 20
+
+// Numbers is what became of the numbers of frames.
+type numbers struct {
+	inserted []int         // frames of the input behind which one was inserted, in order
+	shifted  map[int][]int // frames in which a request began, and those in which it begins now
+}
+
+// of returns the number in the output of a frame of the input.
+func (n *numbers) of(frame int) int {
+	i, _ := slices.BinarySearch(n.inserted, frame)
+	return frame + i
 }

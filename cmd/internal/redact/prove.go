@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"mcp401/capture"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/decode"
-	"mcp401/decode/http1"
 	"mcp401/decode/httpmsg"
 	"mcp401/decode/inet"
 	"mcp401/decode/tcp"
@@ -25,22 +25,65 @@ func (l *Leak) Error() string {
 	return "a credential is still in it, " + l.where + ": no file is left"
 }
 
-// prove analyses in and what was made of it, and searches that for every
-// credential.
-func prove(in, out string, seen *Secrets, res *Result) error {
-	before, err := verdicts(in)
-	if err != nil {
-		return err
+// prove analyses what was made, and searches it for every credential.
+func prove(before []Judged, out string, seen *Secrets, n *numbers) error {
+	for i, part := range seen.batches() {
+		src, err := capture.Open([]string{out}, nil, capture.Options{})
+		if err != nil {
+			return err
+		}
+		b := bodies{seen: part, open: map[body]*search{}}
+		after, err := verdicts(src, b.event)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			if err := same(before, after, n); err != nil {
+				return err
+			}
+		}
+		if b.hit != nil {
+			return b.hit
+		}
+		if err := searchFor(out, part); err != nil {
+			return err
+		}
 	}
-	after, err := verdicts(out)
-	if err != nil {
-		return err
+	return nil
+}
+
+// bodies searches the content of HTTP messages, of whatever version and in
+// whatever chunks, as it is decoded for the analysis.
+type bodies struct {
+	seen *Secrets
+	open map[body]*search
+	hit  *Leak
+}
+
+type body struct {
+	id  httpmsg.ID
+	dir decode.Dir
+}
+
+func (b *bodies) event(f *decode.Flow, e *httpmsg.Event) {
+	k := body{e.ID, e.Dir}
+	s := b.open[k]
+	switch e.Kind {
+	case httpmsg.Body:
+		if s == nil {
+			s = b.seen.newSearch()
+			b.open[k] = s
+		}
+		s.Write(e.Data)
+	case httpmsg.Done, httpmsg.Cut:
+		if s == nil {
+			return
+		}
+		if s.Close(); s.hit {
+			b.hit = &Leak{fmt.Sprintf("in a body of the connection of frame %d", f.First)}
+		}
+		delete(b.open, k)
 	}
-	res.Cases = len(before)
-	if err := same(before, after); err != nil {
-		return err
-	}
-	return Search(out, seen)
 }
 
 // A Judged is what a report says of one call.
@@ -49,29 +92,11 @@ type Judged struct {
 	Verdict, Cause string
 }
 
-// keyless leaves the keys of TLS connections out: what is written holds none.
-type keyless struct{ capture.Source }
-
-func (k keyless) Next() (capture.Record, error) {
-	for {
-		r, err := k.Source.Next()
-		if err != nil || r.Secret == nil {
-			return r, err
-		}
-	}
-}
-
-// verdicts analyses a file without the keys in it.
-func verdicts(name string) ([]Judged, error) {
-	src, err := capture.Open([]string{name}, nil, capture.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return Verdicts(keyless{src})
-}
-
 // Verdicts analyses a capture, which it closes.
-func Verdicts(src capture.Source) ([]Judged, error) {
+func Verdicts(src capture.Source) ([]Judged, error) { return verdicts(src, nil) }
+
+// verdicts is Verdicts for who wants to see the HTTP events too.
+func verdicts(src capture.Source, http func(*decode.Flow, *httpmsg.Event)) ([]Judged, error) {
 	var list []Judged
 	words := map[string]string{} // one copy of each
 	once := func(s string) string {
@@ -80,7 +105,7 @@ func Verdicts(src capture.Source) ([]Judged, error) {
 		}
 		return words[s]
 	}
-	_, err := pipeline.Run(context.Background(), src, pipeline.Config{Jobs: 1}, func(o report.Object) error {
+	_, err := pipeline.Run(context.Background(), src, pipeline.Config{HTTP: http}, func(o report.Object) error {
 		if o.Case != nil {
 			list = append(list, Judged{o.Case.Frame, once(o.Case.Verdict), once(o.Case.Cause)})
 		}
@@ -92,33 +117,39 @@ func Verdicts(src capture.Source) ([]Judged, error) {
 	return list, nil
 }
 
-// same compares two analyses.
-func same(before, after []Judged) error {
-	type key struct {
-		frame, n int
+// same compares two analyses: to each call of the one there must be a call of
+// the other in the same frame, as frames are numbered now, with the same
+// verdict and cause.
+func same(before, after []Judged, n *numbers) error {
+	left := map[Judged]int{}
+	for _, j := range after {
+		left[j]++
 	}
-	index := func(list []Judged) map[key]Judged {
-		m, count := map[key]Judged{}, map[int]int{}
-		for _, j := range list {
-			m[key{j.Frame, count[j.Frame]}] = j
-			count[j.Frame]++
+	for _, want := range before {
+		places := append([]int{n.of(want.Frame)}, n.shifted[want.Frame]...)
+		found := false
+		for _, frame := range places {
+			got := want
+			if got.Frame = frame; left[got] > 0 {
+				left[got]--
+				found = true
+				break
+			}
 		}
-		return m
-	}
-	b, a := index(before), index(after)
-	for _, j := range before {
-		got, ok := a[key{j.Frame, 0}]
-		if want := b[key{j.Frame, 0}]; !ok || got != want {
+		if !found {
+			var got Judged
+			for _, j := range after {
+				if slices.Contains(places, j.Frame) && left[j] > 0 {
+					got = j
+				}
+			}
 			return differs(want, got)
 		}
 	}
-	if len(before) != len(after) {
-		for _, j := range after {
-			if _, ok := b[key{j.Frame, 0}]; !ok {
-				return differs(Judged{Frame: j.Frame}, j)
-			}
+	for _, j := range after {
+		if left[j] > 0 {
+			return differs(Judged{Frame: j.Frame}, j)
 		}
-		return differs(Judged{}, Judged{})
 	}
 	return nil
 }
@@ -133,14 +164,20 @@ func differs(want, got Judged) error {
 		}
 		return j.Verdict
 	}
-	return &Error{
-		fmt.Sprintf("masked, frame %d would be %s instead of %s: no file is left", want.Frame, name(got), name(want)),
-		"what cannot be masked in place (compressed or HTTP/2 messages, IP fragments) is blanked: mcp401 har writes it as a HAR",
-	}
+	err := refuse(
+		"mcp401 har IN -o OUT.har writes both hops as a HAR, which holds no holes and no refused connections",
+		"masked, frame %d would be %s instead of %s: no file is left", want.Frame, name(got), name(want),
+	)
+	err.why = errors.Join(errPlace, errDiffers)
+	return err
 }
 
-// Search looks for every credential in the bytes of a capture file, and in the
-// streams and bodies that it makes. One that it finds is an error.
+// errDiffers is that a verdict would be another one.
+var errDiffers = errors.New("a verdict differs")
+
+// Search looks for every credential in the bytes of a capture file, in the
+// streams that it makes, and in the entries of a HAR. One that it finds is an
+// error.
 func Search(name string, seen *Secrets) error {
 	for _, part := range seen.batches() {
 		if err := searchFor(name, part); err != nil {
@@ -161,7 +198,7 @@ func searchFor(name string, seen *Secrets) error {
 		return err
 	}
 	s.Close()
-	if s.hit != "" {
+	if s.hit {
 		return &Leak{"in its bytes"}
 	}
 	src, err := capture.Open([]string{name}, nil, capture.Options{})
@@ -205,7 +242,7 @@ type looker struct {
 
 func (l *looker) found(s *search, where string, n int) {
 	s.Close()
-	if s.hit != "" && l.hit == nil {
+	if s.hit && l.hit == nil {
 		l.hit = &Leak{fmt.Sprintf("%s of frame %d", where, n)}
 	}
 }
@@ -234,47 +271,24 @@ func (l *looker) entry(e *capture.Entry, n int) {
 	}
 }
 
-// A looking is one connection that is searched: its streams, and the bodies
-// that HTTP/1 makes of them.
+// A looking is one connection whose streams are searched.
 type looking struct {
 	l      *looker
 	flow   decode.Flow
 	stream [2]*search
-	body   [2]*search
-	http   *http1.Conn
 }
 
 func (l *looker) open(f decode.Flow) decode.Conn {
-	c := &looking{l: l, flow: f}
-	for i := range c.stream {
-		c.stream[i], c.body[i] = l.seen.newSearch(), l.seen.newSearch()
-	}
-	c.http = http1.New(f, "http", decode.Limits{}, c.event, func(decode.Note) {})
-	return c
+	return &looking{l: l, flow: f, stream: [2]*search{l.seen.newSearch(), l.seen.newSearch()}}
 }
 
-func (c *looking) event(e *httpmsg.Event) {
-	switch e.Kind {
-	case httpmsg.Body:
-		c.body[e.Dir].Write(e.Data)
-	case httpmsg.Done, httpmsg.Cut:
-		c.l.found(c.body[e.Dir], "in a body", c.flow.First)
-		c.body[e.Dir] = c.l.seen.newSearch()
-	}
-}
-
-func (c *looking) Data(d decode.Dir, at decode.Mark, p []byte) {
-	c.stream[d].Write(p)
-	c.http.Data(d, at, p)
-}
+func (c *looking) Data(d decode.Dir, at decode.Mark, p []byte) { c.stream[d].Write(p) }
 
 func (c *looking) Gap(d decode.Dir, at decode.Mark, n int) {
-	c.l.found(c.stream[d], "in a connection", c.flow.First)
+	c.l.found(c.stream[d], "in the connection", c.flow.First)
 	c.stream[d] = c.l.seen.newSearch()
-	c.http.Gap(d, at, n)
 }
 
 func (c *looking) End(d decode.Dir, at decode.Mark, why decode.End) {
-	c.l.found(c.stream[d], "in a connection", c.flow.First)
-	c.http.End(d, at, why)
+	c.l.found(c.stream[d], "in the connection", c.flow.First)
 }

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -15,7 +16,13 @@ import (
 	"strings"
 	"testing"
 
+	"mcp401/capture"
 	"mcp401/capture/capturetest"
+	"mcp401/decode"
+	"mcp401/decode/httpmsg"
+	"mcp401/decode/inet"
+	"mcp401/decode/stack"
+	"mcp401/decode/tcp"
 )
 
 // redacted runs File over b and returns what it wrote and what it says.
@@ -54,17 +61,24 @@ func TestEveryCapture(t *testing.T) {
 	}
 	cases := 0
 	for _, name := range files {
-		for _, opt := range []Options{{}, {Hosts: true}} {
+		opts := []Options{{}, {Hosts: true}}
+		if keys, err := os.ReadFile(strings.TrimSuffix(name, ".pcap") + ".keys"); err == nil {
+			opts = append(opts, Options{Clear: true, Keys: keys})
+		}
+		for _, opt := range opts {
 			out := filepath.Join(t.TempDir(), "out")
 			res, err := File(name, out, opt)
 			if err != nil {
-				t.Errorf("%s %+v: %v", name, opt, err)
+				t.Errorf("%s %v %v: %v", name, opt.Hosts, opt.Clear, err)
 				continue
 			}
 			cases += res.Cases
+			if opt.Clear && (res.Opened == 0 || res.Cases == 0) {
+				t.Errorf("%s: %d connections were opened, %d cases", name, res.Opened, res.Cases)
+			}
 			was, _ := os.ReadFile(name)
 			now, _ := os.ReadFile(out)
-			if !opt.Hosts && !strings.HasSuffix(name, ".har") && len(was) != len(now) {
+			if !opt.Hosts && !opt.Clear && !strings.HasSuffix(name, ".har") && len(was) != len(now) {
 				t.Errorf("%s: %d bytes became %d", name, len(was), len(now))
 			}
 			for _, m := range tokens.FindAllSubmatch(was, -1) {
@@ -209,16 +223,21 @@ func TestPlantedInPackets(t *testing.T) {
 		}
 		script := strings.ReplaceAll(strings.ReplaceAll(planted, "%s", secret), "%p", url.PathEscape(secret))
 		script = strings.ReplaceAll(script, ` "A Reason"`, "")
+		if i%2 == 1 {
+			script = gzipped(script)
+		}
 		conv, err := capturetest.Parse([]byte(script))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, w := range []capturetest.Wrap{
 			{}, {MSS: 7}, {Format: capturetest.Pcapng, MSS: 100, Reorder: 1}, {Double: true, MSS: 50}, {IPv6: true, SeqWrap: true}, {MidStream: true},
-			{Format: capturetest.HAR}, {Mix: true, Format: capturetest.PcapNS},
+			{Format: capturetest.HAR}, {Mix: true, Format: capturetest.PcapNS}, {HTTP2: true}, {HTTP2: true, MSS: 30, Reorder: 2}, {Fragment: 80},
+			{TLS: tls.VersionTLS13, MSS: 100}, {TLS: tls.VersionTLS12, HTTP2: true},
 		} {
 			for _, hosts := range []bool{false, true} {
-				out, res, err := redacted(t, conv.Wrap(w).Bytes, Options{Hosts: hosts})
+				c := conv.Wrap(w)
+				out, res, err := redacted(t, c.Bytes, Options{Hosts: hosts, Clear: w.TLS != 0, Keys: c.Keys})
 				if err != nil {
 					t.Errorf("secret %d, %+v: %v", i, w, err)
 					continue
@@ -240,48 +259,42 @@ func jwt(claims string) string {
 	return part(`{"alg":"HS256","typ":"JWT","kid":"key-of-acme-42"}`) + "." + part(claims) + "." + part("signature-of-32-bytes-0123456789")
 }
 
-// Of a JWT that is split over segments, chunks and events the claims stay that
-// say why it was refused, and nothing else.
+// longJWT says all that a JWT may: some of it may stay.
+var longJWT = jwt(`{"sub":"alice-4711","email":"alice@acme.example","exp":1763884800,"iat":1763881200,"aud":"https://api.example/mcp","iss":"https://id.example/","scope":"tools read","nonce":"n0nce-value","phone":491701234567}`)
+
+// Of a JWT the claims stay that say why it was refused, and nothing else.
 func TestJWT(t *testing.T) {
-	token := jwt(`{"sub":"alice-4711","email":"alice@acme.example","exp":1763884800,"iat":1763881200,"aud":"https://api.example/mcp","iss":"https://id.example/","scope":"tools read","nonce":"n0nce-value","phone":491701234567}`)
 	conv := capturetest.MustParse(`
 start = 2026-11-23T08:00:00Z
 down> POST /passthru/mcp chunked
-  Authorization: Bearer ` + token + `
-  {"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"_meta":{"token":"` + token + `"}}}
+  Authorization: Bearer ` + longJWT + `
+  {"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"_meta":{"token":"` + longJWT + `"}}}
 down< 200 sse
   ...
 passthru> POST /mcp
-  Authorization: Bearer ` + token + `
+  Authorization: Bearer ` + longJWT + `
   rpc initialize 0
 passthru< 401 json
   {"error":"invalid_token"}
 passthru. close
 down<< event: message
-  data: {"jsonrpc":"2.0","method":"notifications/message","params":{"token":"` + token + `"}}
+  data: {"jsonrpc":"2.0","method":"notifications/message","params":{"token":"` + longJWT + `"}}
 
   ...
 down<< result tools 0
 `)
-	for _, w := range []capturetest.Wrap{{}, {MSS: 11}, {MSS: 64, Reorder: 3}, {Format: capturetest.Pcapng}} {
-		out, res, err := redacted(t, conv.Wrap(w).Bytes, Options{})
+	for _, w := range []capturetest.Wrap{{}, {Format: capturetest.Pcapng}, {HTTP2: true}, {TLS: tls.VersionTLS13}, {TLS: tls.VersionTLS12, HTTP2: true}} {
+		c := conv.Wrap(w)
+		out, res, err := redacted(t, c.Bytes, Options{Clear: w.TLS != 0, Keys: c.Keys})
 		if err != nil || res.Cases == 0 {
 			t.Fatalf("%+v: %d cases, %v", w, res.Cases, err)
 		}
-		parts := strings.Split(token, ".")
-		for _, gone := range []string{token, parts[1], parts[2], "alice", "acme"} {
-			if bytes.Contains(out, []byte(gone)) {
-				t.Errorf("%+v: %q survives", w, gone)
-			}
-		}
-		if w.MSS > 0 {
-			continue
-		}
+		noJWT(t, fmt.Sprintf("%+v", w), out)
 		at := bytes.Index(out, []byte("Bearer eyJ"))
 		if at < 0 {
 			t.Fatalf("%+v: no JWT is left", w)
 		}
-		masked := string(out[at+7 : at+7+len(token)])
+		masked := string(out[at+7 : at+7+len(longJWT)])
 		claims, err := base64.RawURLEncoding.DecodeString(strings.Split(masked, ".")[1])
 		if err != nil {
 			t.Fatal(err)
@@ -294,6 +307,133 @@ down<< result tools 0
 		for _, gone := range []string{"alice", "acme", "4711", "n0nce", "491701234567"} {
 			if bytes.Contains(claims, []byte(gone)) {
 				t.Errorf("%s is left: %s", gone, claims)
+			}
+		}
+	}
+}
+
+// noJWT checks that nothing of a JWT that says who somebody is is left in the
+// streams of a capture: no eight characters of its signature, and of its claims
+// none that hold what must go.
+func noJWT(t *testing.T, what string, out []byte) {
+	t.Helper()
+	text := streams(t, out)
+	parts := strings.Split(longJWT, ".")
+	var secret []string
+	for i := range len(parts[2]) - 8 {
+		secret = append(secret, parts[2][i:i+8])
+	}
+	for i := 11; i < 17; i++ { // alice-4711 is at 8 to 18 of the claims, in characters 11 to 24
+		secret = append(secret, parts[1][i:i+8])
+	}
+	for _, s := range append(secret, "alice", "acme") {
+		if bytes.Contains(text, []byte(s)) || bytes.Contains(out, []byte(s)) {
+			t.Errorf("%s: %q survives", what, s)
+			return
+		}
+	}
+}
+
+// streams is the bytes of all connections of a capture in order, one behind the
+// other, without the framing of HTTP between them.
+func streams(t *testing.T, b []byte) []byte {
+	t.Helper()
+	src, err := capture.New("out", bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*[]byte{}
+	add := func(k string, p []byte) {
+		if all[k] == nil {
+			all[k] = new([]byte)
+		}
+		*all[k] = append(*all[k], p...)
+	}
+	d := stack.New(stack.Config{HTTP: func(f *decode.Flow, e *httpmsg.Event) {
+		if e.Kind == httpmsg.Body {
+			add(fmt.Sprint(e.ID, e.Dir), e.Data)
+		}
+		for _, h := range e.Header {
+			add("head", append(append([]byte{'\n'}, h.Value...), '\n'))
+		}
+	}}, func(stack.Event) {})
+	in, table := inet.New(decode.Limits{}, nil), tcp.NewTable(decode.Limits{}, func(f decode.Flow) decode.Conn {
+		return kept{add: func(d decode.Dir, p []byte) { add(fmt.Sprint(f.First, d), p) }}
+	}, nil)
+	for {
+		r, err := src.Next()
+		if err != nil {
+			break
+		}
+		d.Record(r)
+		at := decode.Mark{Frame: r.Num, Time: r.Time}
+		if r.Packet != nil {
+			if s, ok := in.Segment(at, r.Packet); ok {
+				table.Segment(at, &s)
+			}
+		}
+	}
+	d.Close()
+	table.Close(decode.Mark{})
+	var text []byte
+	for _, v := range all {
+		text = append(append(text, *v...), '\n')
+		// A token over two lines of data, or two events.
+		for _, between := range []string{"\ndata: ", "\"}\n\ndata: {\"t\":\""} {
+			text = append(append(text, bytes.ReplaceAll(*v, []byte(between), nil)...), '\n')
+		}
+	}
+	return text
+}
+
+type kept struct{ add func(decode.Dir, []byte) }
+
+func (k kept) Data(d decode.Dir, at decode.Mark, p []byte)      { k.add(d, p) }
+func (k kept) Gap(d decode.Dir, at decode.Mark, n int)          {}
+func (k kept) End(d decode.Dir, at decode.Mark, why decode.End) {}
+
+// A JWT survives no way to cut it: into segments, chunks, TLS records, lines of
+// data, events, DATA frames.
+func TestSplitJWT(t *testing.T) {
+	quote := func(s string) string { return fmt.Sprintf("%q", s) }
+	half := len(longJWT) / 2
+	for _, cut := range []int{5, 40, half, len(longJWT) - 20} {
+		a, b := longJWT[:cut], longJWT[cut:]
+		body := `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"_meta":{"token":"`
+		end := `"}}}`
+		conv := capturetest.MustParse(`
+down> ` + quote("POST /passthru/mcp HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer "+a) + `
+down> ` + quote(b+"\r\n\r\n"+fmt.Sprintf("%x\r\n%s\r\n", len(body+a), body+a)) + `
+down> ` + quote(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(b+end), b+end)) + `
+down< 200 sse
+  ...
+passthru> POST /mcp
+  Authorization: Bearer ` + longJWT + `
+  rpc initialize 0
+passthru< 401 json
+  {"error":"invalid_token"}
+passthru. close
+down<< data: {"jsonrpc":"2.0","method":"notifications/message","params":{"token":"` + a + `
+  data: ` + b + `"}}
+
+  ...
+down<< data: {"t":"` + a + `"}
+
+  data: {"t":"` + b + `"}
+
+  ...
+down<< result id=7 tools 0
+`)
+		for _, w := range []capturetest.Wrap{{}, {MSS: 11}, {MSS: 64, Reorder: 3}, {TLS: tls.VersionTLS13}, {TLS: tls.VersionTLS12, MSS: 70}, {Fragment: 64}} {
+			c := conv.Wrap(w)
+			out, res, err := redacted(t, c.Bytes, Options{Clear: w.TLS != 0, Keys: c.Keys})
+			if err != nil || res.Cases == 0 {
+				t.Errorf("cut at %d, %+v: %d cases, %v", cut, w, res.Cases, err)
+				continue
+			}
+			noJWT(t, fmt.Sprintf("cut at %d, %+v", cut, w), out)
+			if w.MSS == 0 && !bytes.Contains(streams(t, out), []byte("Bearer "+longJWT[:20])) {
+				t.Errorf("cut at %d, %+v: the head of the JWT did not stay: it was not taken for one", cut, w)
 			}
 		}
 	}
@@ -413,7 +553,10 @@ passthru> POST /mcp
 passthru< 401 json
   {"error":"invalid_token"}
 `)
-	if _, _, err := redacted(t, conv.Wrap(capturetest.Wrap{HTTP2: true}).Bytes, Options{}); err == nil || !strings.Contains(err.Error(), "no file is left") {
+	// Of a link that is not known no packet can be made.
+	_, _, err := redacted(t, conv.Wrap(capturetest.Wrap{HTTP2: true, Tunnel: capturetest.Radiotap}).Bytes, Options{})
+	var e *Error
+	if err == nil || !strings.Contains(err.Error(), "no file is left") || !errors.As(err, &e) || e.Hint == "" {
 		t.Errorf("HTTP/2: %v", err)
 	}
 }
@@ -512,8 +655,8 @@ func TestSearch(t *testing.T) {
 			q.Write([]byte(tt.text[:cut]))
 			q.Write([]byte(tt.text[cut:]))
 			q.Close()
-			if (q.hit != "") != tt.hit {
-				t.Errorf("%q cut at %d: %q", tt.text, cut, q.hit)
+			if q.hit != tt.hit {
+				t.Errorf("%q cut at %d: %v", tt.text, cut, q.hit)
 			}
 		}
 	}

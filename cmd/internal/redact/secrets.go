@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"net/url"
 	"slices"
@@ -16,23 +17,35 @@ const (
 	mostSecrets = 1 << 18 // all, of which so many are searched for at once:
 	batch       = 1 << 15 // each takes a KB
 	longest     = 64      // bytes of a needle that are compared: its end
-	stem        = 6       // bytes that are hashed
 )
 
 // Secrets are the credentials that were seen, to be searched for in what is
 // written. A nil *Secrets takes none.
 type Secrets struct {
-	all   map[string]bool
-	stems map[uint64][]needle
-	first [1 << 16 / 64]uint64 // the upper bits of their hashes: most bytes need no more than this
-	More  bool                 // there were more than can be searched for
+	all  map[string]bool
+	More bool // there were more than can be searched for
+
+	needles []needle
+	ends    map[uint64]int32 // by a hash of their last bytes: the first of list
+	list    []link
+	filter  []uint64 // two bits for each hash: most bytes need no more than this
+	shift   uint
+	stubs   bool // some needles are too short for every other position
 }
 
-// A needle is one way to write a secret. Short ones count only as a whole
-// word, since a stand-in may hold anything.
+// A needle is one way to write a secret: its end. Short ones count only as a
+// whole word, since a stand-in may hold anything.
 type needle struct {
 	text  []byte
 	whole bool
+}
+
+// A link says that a hash is that of bytes of a needle which end so many before
+// its end.
+type link struct {
+	needle int32
+	before int32
+	next   int32 // in list, -1: none
 }
 
 // NewSecrets returns an empty set.
@@ -63,17 +76,21 @@ func (s *Secrets) List() []string {
 	return list
 }
 
-// batches parts the secrets into sets that can be searched for at once.
-func (s *Secrets) batches() []*Secrets {
-	var list []*Secrets
-	for part := range slices.Chunk(s.List(), batch) {
-		b := NewSecrets()
-		for _, v := range part {
-			b.all[v] = true
+// batches yields sets that can be searched for at once, of which each has what
+// it needs only while it is in hand; one is yielded at least.
+func (s *Secrets) batches() func(func(int, *Secrets) bool) {
+	return func(yield func(int, *Secrets) bool) {
+		list := s.List()
+		for i := 0; i == 0 || i*batch < len(list); i++ {
+			b := NewSecrets()
+			for _, v := range list[i*batch : min(len(list), (i+1)*batch)] {
+				b.all[v] = true
+			}
+			if !yield(i, b) {
+				return
+			}
 		}
-		list = append(list, b)
 	}
-	return list
 }
 
 // Len is how many secrets there are.
@@ -82,7 +99,7 @@ func (s *Secrets) Len() int { return len(s.all) }
 // index makes the needles: each secret as it is, in hexadecimal, escaped for a
 // URL, and in base64 at each of the three places in which it may stand.
 func (s *Secrets) index() {
-	s.stems = map[uint64][]needle{}
+	s.ends = map[uint64]int32{}
 	for v := range s.all {
 		b := []byte(v)
 		s.needle(b, len(b) < 12)
@@ -91,8 +108,10 @@ func (s *Secrets) index() {
 		}
 		s.needle([]byte(hex.EncodeToString(b)), false)
 		s.needle([]byte(strings.ToUpper(hex.EncodeToString(b))), false)
-		if u := url.QueryEscape(v); u != v {
-			s.needle([]byte(u), false)
+		for _, u := range []string{url.QueryEscape(v), url.PathEscape(v)} {
+			if u != v {
+				s.needle([]byte(u), false)
+			}
 		}
 		for shift := range 3 {
 			for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -107,111 +126,142 @@ func (s *Secrets) index() {
 			}
 		}
 	}
+	size := uint(10)
+	for size < 24 && 1<<size < 32*len(s.ends) {
+		size++
+	}
+	s.filter, s.shift = make([]uint64, 1<<size/64), 64-size
+	for h := range s.ends {
+		for _, bit := range [2]uint64{h >> s.shift, h << 24 >> s.shift} {
+			s.filter[bit/64] |= 1 << (bit % 64)
+		}
+	}
 }
 
+// needle adds a way to write a secret. Of a long one every other window of
+// eight bytes is known, so that every other position of a text is enough.
 func (s *Secrets) needle(b []byte, whole bool) {
-	if len(b) < stem {
+	if len(b) < shortest {
 		return
 	}
-	h := stemHash(b[len(b)-stem:])
-	for _, n := range s.stems[h] {
-		if bytes.Equal(n.text, b) {
+	end := bytes.Clone(b[max(0, len(b)-longest):])
+	h := stubHash(window(end[len(end)-shortest:]) << 16)
+	if len(end) > 8 {
+		h = endHash(window(end[len(end)-8:]))
+	}
+	for i := s.first(h); i >= 0; i = s.list[i].next {
+		if n := &s.needles[s.list[i].needle]; bytes.Equal(n.text, end) {
+			n.whole = n.whole && whole
 			return
 		}
 	}
-	s.stems[h] = append(s.stems[h], needle{b, whole})
-	s.first[h>>48/64] |= 1 << (h >> 48 % 64)
+	s.needles = append(s.needles, needle{end, whole})
+	s.put(h, 0)
+	if len(end) > 8 {
+		s.put(endHash(window(end[len(end)-9:len(end)-1])), 1)
+	} else {
+		s.stubs = true
+	}
 }
 
-const base = 1099511628211
-
-func stemHash(b []byte) uint64 {
-	var h uint64
-	for _, c := range b {
-		h = h*base + uint64(c) + 1
+func (s *Secrets) first(h uint64) int32 {
+	if i, ok := s.ends[h]; ok {
+		return i
 	}
-	return h
+	return -1
 }
 
-// top is what the oldest byte of a stem weighs.
-var top = func() uint64 {
-	h := uint64(1)
-	for range stem - 1 {
-		h *= base
+// put takes down a hash of the last needle.
+func (s *Secrets) put(h uint64, before int32) {
+	s.list = append(s.list, link{int32(len(s.needles) - 1), before, s.first(h)})
+	s.ends[h] = int32(len(s.list) - 1)
+}
+
+// window is up to eight bytes as a number.
+func window(b []byte) uint64 {
+	var w [8]byte
+	copy(w[:], b)
+	return binary.LittleEndian.Uint64(w[:])
+}
+
+// The hashes are multiplications, of which the upper bits are the best: of
+// eight bytes, and of the last six of eight.
+func endHash(w uint64) uint64  { return w * 0x9e3779b97f4a7c15 }
+func stubHash(w uint64) uint64 { return (w >> 16) * 0xd6e8feb86659fd93 }
+
+func (s *Secrets) maybe(h uint64) bool {
+	if bit := h >> s.shift; s.filter[bit/64]&(1<<(bit%64)) == 0 {
+		return false
 	}
-	return h
-}()
+	bit := h << 24 >> s.shift
+	return s.filter[bit/64]&(1<<(bit%64)) != 0
+}
 
 // A search looks for secrets in one stream of bytes, however it is cut.
 type search struct {
-	s     *Secrets
-	tail  []byte // what was written last
-	h     uint64
-	n     int
-	fresh []byte // whole words that end with the bytes written so far
-	hit   string // the secret that was found
+	s   *Secrets
+	b   []byte // what was written last
+	at  int    // the next position in it
+	hit bool   // one was found
 }
 
 // newSearch begins a stream. The set must not change anymore.
 func (s *Secrets) newSearch() *search {
-	if s.stems == nil {
+	if s.ends == nil {
 		s.index()
 	}
 	return &search{s: s}
 }
 
-// Write looks through the next bytes.
+// Write looks through the next bytes, but for the last two, whose next ones
+// decide.
 func (q *search) Write(p []byte) (int, error) {
-	if len(q.s.stems) == 0 || q.hit != "" {
+	s := q.s
+	if len(s.needles) == 0 || q.hit {
 		return len(p), nil
 	}
-	b := append(q.tail, p...)
-	for i := len(q.tail); i < len(b); i++ {
-		if len(q.fresh) > 0 {
-			if !alnum(b[i]) {
-				q.hit = string(q.fresh)
-				return len(p), nil
+	if q.b == nil {
+		q.b, q.at = make([]byte, 8, 8+longest+len(p)), 8 // no letters, so that a word may begin
+	}
+	q.b = append(q.b, p...)
+	b, i := q.b, q.at
+	if s.stubs {
+		for k := i; k+2 < len(b); k++ {
+			if h := stubHash(binary.LittleEndian.Uint64(b[k-7:])); s.maybe(h) {
+				q.compare(k, h)
 			}
-			q.fresh = nil
-		}
-		if q.n == stem {
-			q.h -= (uint64(b[i-stem]) + 1) * top
-			q.n--
-		}
-		q.h = q.h*base + uint64(b[i]) + 1
-		if q.n++; q.n < stem {
-			continue
-		}
-		if q.s.first[q.h>>48/64]&(1<<(q.h>>48%64)) == 0 {
-			continue
-		}
-		for _, n := range q.s.stems[q.h] {
-			q.compare(b[:i+1], n)
 		}
 	}
-	keep := min(len(b), longest+1)
-	q.tail = append(q.tail[:0], b[len(b)-keep:]...)
+	for ; i+2 < len(b); i += 2 {
+		if h := endHash(binary.LittleEndian.Uint64(b[i-7:])); s.maybe(h) {
+			q.compare(i, h)
+		}
+	}
+	if gone := i - longest - 3; gone > 0 {
+		q.b = b[:copy(b, b[gone:])]
+		i -= gone
+	}
+	q.at = i
 	return len(p), nil
 }
 
-func (q *search) compare(b []byte, n needle) {
-	end := n.text[max(0, len(n.text)-longest):]
-	if !bytes.HasSuffix(b, end) {
-		return
-	}
-	if !n.whole {
-		q.hit = string(n.text)
-		return
-	}
-	if before := len(b) - len(end) - 1; before < 0 || !alnum(b[before]) {
-		q.fresh = n.text
+// compare looks whether a needle ends at i or behind it.
+func (q *search) compare(i int, h uint64) {
+	for k := q.s.first(h); k >= 0; k = q.s.list[k].next {
+		l := q.s.list[k]
+		n := &q.s.needles[l.needle]
+		end := i + int(l.before)
+		b := q.b[:end+1]
+		switch before := len(b) - len(n.text) - 1; {
+		case !bytes.HasSuffix(b, n.text):
+		case !n.whole, !alnum(q.b[end+1]) && (before < 0 || !alnum(b[before])):
+			q.hit = true
+		}
 	}
 }
 
 // Close ends the stream.
 func (q *search) Close() error {
-	if len(q.fresh) > 0 && q.hit == "" {
-		q.hit = string(q.fresh)
-	}
+	q.Write([]byte{0, 0, 0, 0})
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -607,6 +608,34 @@ func many(t *testing.T, n int) string {
 	}
 	fmt.Fprint(f, `]}}`)
 	return file
+}
+
+// On paper there is every cause with its fix and the calls as rows that follow
+// each other, in light colours.
+func TestPagePrints(t *testing.T) {
+	p := open(t, serve(t), "")
+	p.drops(tourFile)
+	p.colours("dark")
+	pdf, err := chromedp.Run(p.ctx, chromedp.PrintToPDF())
+	if err != nil || !bytes.HasPrefix(pdf, []byte("%PDF-")) {
+		t.Fatalf("%.20q, %v", pdf, err)
+	}
+	p.until(`document.querySelectorAll("details.cause[open]").length === 1`) // as before
+	js[bool](p, `(dispatchEvent(new Event("beforeprint")), true)`)
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	type paper struct {
+		Rows, Causes, Overlaps int
+		Back, Buttons          string
+	}
+	got := js[paper](p, `(() => {
+		const rows = [...document.querySelectorAll(".row")].map(r => r.getBoundingClientRect());
+		return {Rows: rows.length, Causes: document.querySelectorAll("details.cause[open]").length, Overlaps: rows.filter((r, i) => i > 0 && r.top < rows[i - 1].bottom - 1).length,
+			Back: getComputedStyle(document.body).backgroundColor, Buttons: getComputedStyle(document.querySelector(".buttons")).display};
+	})()`)
+	want := viewOf(t, tourFile)
+	if got != (paper{want.Calls, len(want.Causes), 0, "rgb(255, 255, 255)", "none"}) {
+		t.Errorf("%+v", got)
+	}
 }
 
 // The colours are the system's until the reader chooses, and then stay.

@@ -31,7 +31,24 @@ export function answer({ run, place, wrote, addKeys, save }) {
     take(run, save),
     wordList(idsOf(view, report), view),
   );
-  return { node, list, ready: () => list?.ready(), drop: () => list?.drop() };
+  // On paper every cause has its fix.
+  const closed = new Set();
+  const print = () => {
+    for (const d of node.querySelectorAll("details.cause:not([open])")) closed.add(d);
+    for (const d of closed) d.open = true;
+  };
+  const printed = () => {
+    for (const d of closed) d.open = false;
+    closed.clear();
+  };
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", printed);
+  const drop = () => {
+    removeEventListener("beforeprint", print);
+    removeEventListener("afterprint", printed);
+    list?.drop();
+  };
+  return { node, list, ready: () => list?.ready(), drop };
 }
 
 // meta is what stands beside the name of the program: the file, its size in

@@ -45,6 +45,7 @@ export function callList({ report, view, place, wrote, moved }) {
     el("h2", {}, "Calls"),
     el("div", { class: "pick" }, el("div", { class: "chips", role: "group", "aria-label": "Show" }, chips), el("div", { class: "find" }, input, found)),
     empty,
+    el("div", { class: "heads", "aria-hidden": "true" }, ["s", view.unit, "call, server at fault", "answer", "verdict, cause"].map((h) => el("span", {}, h))),
     list,
     cases.length > rowsMost ? el("p", { class: "left" }, `The list shows the first ${number(rowsMost)} that fit; the filter finds all.`) : null,
   );
@@ -77,12 +78,12 @@ export function callList({ report, view, place, wrote, moved }) {
     paper = true;
     render();
   };
-  const printedNow = () => {
+  const onScreen = () => {
     paper = false;
     render();
   };
   addEventListener("beforeprint", print);
-  addEventListener("afterprint", printedNow);
+  addEventListener("afterprint", onScreen);
 
   function textOf(i) {
     if (texts[i] === undefined) {
@@ -371,7 +372,7 @@ export function callList({ report, view, place, wrote, moved }) {
       idle = -1;
       removeEventListener("scroll", renderSoon);
       removeEventListener("beforeprint", print);
-      removeEventListener("afterprint", printedNow);
+      removeEventListener("afterprint", onScreen);
       resized.disconnect();
       watchPanel.disconnect();
     },
