@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -391,6 +392,38 @@ func TestPace(t *testing.T) {
 	}
 	if code, answer := drip(1<<10, 20*time.Millisecond, time.Minute); code != http.StatusRequestTimeout || !strings.Contains(answer, "longer than 2s") {
 		t.Errorf("50 KiB a second, without end: %d %s", code, answer)
+	}
+}
+
+// A body that nobody reads keeps no connection, and one that was read leaves it
+// for the next request.
+func TestUnwantedBody(t *testing.T) {
+	url, _ := on(t, Config{})
+	host := strings.TrimPrefix(url, "http://")
+	c, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /nothing HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nx", host)
+	start := time.Now()
+	c.SetReadDeadline(start.Add(20 * time.Second))
+	if b, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 404 ") {
+		t.Errorf("after %s: %q, %v", time.Since(start), b, err)
+	}
+	if c, err = net.Dial("tcp", host); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	in := bufio.NewReader(c)
+	for range 2 {
+		fmt.Fprintf(c, "POST /api/analyze HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", host, len(samples.Tour), samples.Tour)
+		answer, err := http.ReadResponse(in, nil)
+		if err != nil || answer.StatusCode != 200 {
+			t.Fatal(answer, err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		time.Sleep(politeWait + 500*time.Millisecond)
 	}
 }
 
