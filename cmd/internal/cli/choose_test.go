@@ -21,7 +21,6 @@ import (
 	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules/report"
-	"mcp401/cmd/internal/bundle"
 	"mcp401/samples"
 )
 
