@@ -52,7 +52,12 @@ not a capture, 429 and 503 too much at once, 507 no room on the disk.
 Temporary files are where TMPDIR says. SIGINT and SIGTERM end it.`,
 		Example: `  mcp401 serve --open
   mcp401 serve --listen 127.0.0.1:8401`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return hinted(fmt.Errorf("serve takes no file: %s", quote(args[0])), "drop it on the page, or: mcp401 analyze "+args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := web.Config{Version: Version}
 			var err error

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"mcp401/capture"
 	"mcp401/cmd/internal/bundle"
@@ -53,13 +54,7 @@ var ended = &fault{http.StatusServiceUnavailable, "the analysis was ended", "sen
 
 // judge writes the report of u.
 func (s *Server) judge(ctx context.Context, u *run) (err error) {
-	defer func() {
-		// One hostile file must not end the analyses of others.
-		if p := recover(); p != nil {
-			fmt.Fprintf(os.Stderr, "mcp401: internal error: %v\n%s", p, debug.Stack())
-			err = fmt.Errorf("internal error: %v", p)
-		}
-	}()
+	defer contain(&err)
 	f, err := s.create(u)
 	if err != nil {
 		return err
@@ -89,6 +84,15 @@ func (s *Server) judge(ctx context.Context, u *run) (err error) {
 	return buf.Flush()
 }
 
+// contain makes a panic an error: what one hostile file breaks must not end the
+// analyses of others.
+func contain(err *error) {
+	if p := recover(); p != nil {
+		fmt.Fprintf(os.Stderr, "mcp401: internal error: %v\n%s", p, debug.Stack())
+		*err = &fault{http.StatusInternalServerError, "an internal error, which mcp401 serve has printed", "please report it"}
+	}
+}
+
 // reason is an error of an analysis for the client.
 func (s *Server) reason(ctx context.Context, err error) *fault {
 	var f *fault
@@ -101,7 +105,11 @@ func (s *Server) reason(ctx context.Context, err error) *fault {
 	case ctx.Err() != nil:
 		return ended
 	case errors.As(err, &b):
-		return &fault{http.StatusUnprocessableEntity, b.Text, b.Hint}
+		text := b.Text
+		if rest, ok := strings.CutPrefix(text, unnamed+": "); ok {
+			text = "the upload: " + rest
+		}
+		return &fault{http.StatusUnprocessableEntity, text, b.Hint}
 	}
 	return &fault{http.StatusInternalServerError, err.Error(), ""}
 }

@@ -53,20 +53,20 @@ type document struct {
 
 // document returns a document of a run that is done, which it makes if need be.
 // Making waits for a slot: it costs memory and time as an analysis does.
-func (s *Server) document(ctx context.Context, u *run, key string, how func(context.Context) (*document, error)) (*document, error) {
+func (s *Server) document(ctx context.Context, u *run, key string, how func(context.Context) (*document, error)) (d *document, err error) {
 	u.making.Lock()
 	defer u.making.Unlock()
 	if d := u.made[key]; d != nil {
 		return d, nil
 	}
+	defer contain(&err)
 	select {
 	case s.making <- struct{}{}:
 		defer func() { <-s.making }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	d, err := how(ctx)
-	if err != nil {
+	if d, err = how(ctx); err != nil {
 		return nil, err
 	}
 	u.made[key] = d
@@ -118,13 +118,17 @@ func send(w http.ResponseWriter, r *http.Request, d *document) {
 	if !d.shown {
 		h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", d.name))
 	}
-	http.ServeContent(&patient{ResponseWriter: w, ctl: http.NewResponseController(w)}, r, "", time.Time{}, d.reader())
+	http.ServeContent(newPatient(w), r, "", time.Time{}, d.reader())
 }
 
 // A patient writer gives the client time for each piece, not for the whole.
 type patient struct {
 	http.ResponseWriter // without its ReadFrom, which would send all at once
 	ctl                 *http.ResponseController
+}
+
+func newPatient(w http.ResponseWriter) *patient {
+	return &patient{ResponseWriter: w, ctl: http.NewResponseController(w)}
 }
 
 func (p *patient) Write(b []byte) (int, error) {

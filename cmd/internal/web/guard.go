@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // policy is what the page may do: show itself and ask this server.
@@ -65,6 +66,11 @@ func bracketed(ip netip.Addr) string {
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// The rest of a body that nobody wanted is read by the server itself
+		// before the next request, and not for long.
+		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(politeWait)) }()
+	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -48,7 +48,7 @@ func (s *Server) page(name string) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", kind)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+		http.ServeContent(newPatient(w), r, "", time.Time{}, bytes.NewReader(b))
 	}
 }
 

@@ -16,6 +16,10 @@ import (
 // hundred.
 const partHead = 8 << 10
 
+// unnamed is what a report calls a body that is one file: what the command line
+// calls standard input.
+const unnamed = "-"
+
 // copySize is how much of an upload is in memory at once.
 const copySize = 64 << 10
 
@@ -108,7 +112,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, u *run) error {
 func (s *Server) parts(b *body, r *http.Request, u *run) error {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
-		name := "-"
+		name := unnamed
 		if n := r.URL.Query().Get("name"); n != "" {
 			name = shownName(n)
 		}
