@@ -241,7 +241,7 @@ func TestLiveTellsTheSame(t *testing.T) {
 					t.Fatal(err)
 				}
 				if keys, err := os.ReadFile(strings.TrimSuffix(name, ".pcap") + ".keys"); err == nil {
-					return withKeys(src, [][]byte{keys})
+					return bundle.Keyed(src, [][]byte{keys})
 				}
 				return src
 			}
