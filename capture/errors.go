@@ -32,6 +32,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // systemError turns an error of os.Open or Read into an Error without saying
 // the name twice.
 func systemError(name string, err error) *Error {
+	var own *Error
+	if errors.As(err, &own) {
+		return own
+	}
 	e := &Error{Name: name, Text: err.Error(), Err: err}
 	var p *fs.PathError
 	if errors.As(err, &p) {

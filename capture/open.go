@@ -1,11 +1,13 @@
 package capture
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 )
 
@@ -16,6 +18,8 @@ type Options struct {
 	MaxHead   int // bytes of all other strings of one HAR entry. 1 MiB: servers refuse heads over 64 KiB
 	Window    int // HAR entries that are held to put them in order of time. 1024: a page load is smaller
 	Bodies    int // bytes of bodies in those entries. 8 MiB
+
+	Unpacked int64 // bytes that come out of one compression of one input; what follows is left out. 1 TiB: days of traffic
 }
 
 func (o Options) withDefaults() Options {
@@ -29,6 +33,9 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxHead, 1<<20)
 	def(&o.Window, 1024)
 	def(&o.Bodies, 8<<20)
+	if o.Unpacked <= 0 {
+		o.Unpacked = 1 << 40
+	}
 	return o
 }
 
@@ -51,22 +58,59 @@ type Warning struct {
 // Next, Inputs and Warnings; Read and Close may be called from any.
 type Files struct {
 	files []*File
-	opt   Options
-
 	merge *merge // nil for one file
 }
 
+// An Opener is one input, which is opened when its turn comes.
+type Opener struct {
+	Name string                    // as it is reported, with any bytes
+	Size int64                     // bytes, 0 when unknown
+	Open func() (io.Reader, error) // called once; what it gives is closed with the Files where it is an io.Closer
+
+	shown string // in messages, "" for Name
+}
+
 // Open opens the named inputs, recognises each by its content, and merges
-// several into one capture: by time, and at equal times in the order of names.
-// A merged capture is numbered anew from 1, as mergecap would. The name "-"
-// stands for stdin, which is read as it arrives.
+// several into one capture, see [Merge]. The name "-" stands for stdin, which
+// is read as it arrives.
+func Open(names []string, stdin io.Reader, opt Options) (*Files, error) {
+	inputs := make([]Opener, len(names))
+	for i, name := range names {
+		inputs[i] = Opener{Name: name, Open: func() (io.Reader, error) { return os.Open(name) }}
+		if name == "-" {
+			inputs[i].shown = "standard input"
+			inputs[i].Open = func() (io.Reader, error) {
+				if slices.Contains(names[:i], "-") {
+					return nil, &Error{Name: "standard input", Text: "named twice", Err: errTwice}
+				}
+				if f, ok := stdin.(*os.File); ok {
+					return interruptible(f), nil
+				}
+				return stdin, nil
+			}
+		}
+	}
+	return Merge(inputs, opt)
+}
+
+// Merge opens the inputs, recognises each by its content, and merges several
+// into one capture: by time, and at equal times in their order. A merged
+// capture is numbered anew from 1, as mergecap would. A zip is read only from
+// an io.ReaderAt whose size is known.
 //
 // The error is an *[Error]: an input that holds nothing readable is one, an
 // input that is damaged further on is not (see Warnings).
-func Open(names []string, stdin io.Reader, opt Options) (*Files, error) {
-	s := &Files{opt: opt.withDefaults()}
-	for _, name := range names {
-		f, err := s.open(name, stdin)
+func Merge(inputs []Opener, opt Options) (*Files, error) {
+	s := &Files{}
+	opt = opt.withDefaults()
+	for _, in := range inputs {
+		in.shown = cmp.Or(in.shown, in.Name)
+		r, err := in.Open()
+		if err != nil {
+			s.Close()
+			return nil, systemError(in.shown, err)
+		}
+		f, err := newFile(in, r, opt)
 		if err != nil {
 			s.Close()
 			return nil, err
@@ -77,25 +121,6 @@ func Open(names []string, stdin io.Reader, opt Options) (*Files, error) {
 		s.merge = newMerge(s.files)
 	}
 	return s, nil
-}
-
-func (s *Files) open(name string, stdin io.Reader) (*File, error) {
-	if name != "-" {
-		r, err := os.Open(name)
-		if err != nil {
-			return nil, systemError(name, err)
-		}
-		return newFile(name, name, r, s.opt)
-	}
-	for _, f := range s.files {
-		if f.name == name {
-			return nil, &Error{Name: "standard input", Text: "named twice", Err: errTwice}
-		}
-	}
-	if f, ok := stdin.(*os.File); ok {
-		stdin = interruptible(f)
-	}
-	return newFile(name, "standard input", stdin, s.opt)
 }
 
 // Next returns the next record of all inputs.
@@ -149,8 +174,8 @@ func (s *Files) Warnings() []Warning {
 	return list
 }
 
-// A File is one input. It is the Source for a single stream; [Open] makes
-// them for names.
+// A File is one input. It is the Source for a single stream; [Open] and
+// [Merge] make several.
 type File struct {
 	name    string
 	kind    string
@@ -167,13 +192,13 @@ type File struct {
 // New reads one capture from r, which it recognises by content. If r is an
 // io.Closer, Close closes it, and that must unblock a Read in progress.
 func New(name string, r io.Reader) (*File, error) {
-	return newFile(name, name, r, Options{}.withDefaults())
+	return newFile(Opener{Name: name, shown: name}, r, Options{}.withDefaults())
 }
 
-func newFile(name, shown string, r io.Reader, opt Options) (*File, error) {
-	f := &File{name: name, size: -1, raw: &rawReader{r: r}}
-	f.in = &input{name: shown, opt: opt, raw: f.raw, window: newWindow(f.raw)}
-	err := f.stat(r)
+func newFile(o Opener, r io.Reader, opt Options) (*File, error) {
+	f := &File{name: o.Name, size: -1, raw: &rawReader{r: r}}
+	f.in = &input{name: o.shown, opt: opt, raw: f.raw, window: newWindow(f.raw)}
+	err := f.stat(r, o.Size)
 	if err == nil {
 		f.src, f.kind, err = f.in.recognise()
 	}
@@ -184,10 +209,16 @@ func newFile(name, shown string, r io.Reader, opt Options) (*File, error) {
 	return f, nil
 }
 
-// stat learns the size of a regular file and refuses directories.
-func (f *File) stat(r io.Reader) error {
+// stat learns the size of a regular file and refuses directories. What is no
+// file has the size that its owner says.
+func (f *File) stat(r io.Reader, size int64) error {
 	file, ok := r.(*os.File)
 	if !ok {
+		if size > 0 {
+			f.size = size
+			f.in.at, _ = r.(io.ReaderAt)
+			f.in.size = size
+		}
 		return nil
 	}
 	info, err := file.Stat()
@@ -200,7 +231,7 @@ func (f *File) stat(r io.Reader) error {
 	if info.Mode().IsRegular() {
 		at, _ := file.Seek(0, io.SeekCurrent)
 		f.size = max(info.Size()-at, 0)
-		f.in.file, f.in.size = file, info.Size()
+		f.in.at, f.in.size = file, info.Size()
 	}
 	return nil
 }
@@ -283,8 +314,8 @@ type input struct {
 	name     string // for messages
 	opt      Options
 	raw      *rawReader
-	file     *os.File                                           // a regular file, else nil
-	size     int64                                              // of file
+	at       io.ReaderAt                                        // the whole of what raw reads, where that can be had, else nil
+	size     int64                                              // of at
 	attached func(name string) (body io.ReadCloser, size int64) // nil but for a zip
 	frames   int                                                // the last frame's number, counted by the format
 	warnings []Warning

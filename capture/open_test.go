@@ -417,3 +417,67 @@ func TestZipAttachments(t *testing.T) {
 		t.Errorf("warnings: %v", w)
 	}
 }
+
+// A closer says that it was closed.
+type closer struct {
+	io.Reader
+	closed *int
+}
+
+func (c closer) Close() error { *c.closed++; return nil }
+
+// Inputs that are no files are opened in order, merged like files, and closed
+// once, also when a later one fails.
+func TestMergeOpeners(t *testing.T) {
+	closed := 0
+	opener := func(name string, b []byte) capture.Opener {
+		return capture.Opener{Name: name, Size: int64(len(b)), Open: func() (io.Reader, error) {
+			return closer{bytes.NewReader(b), &closed}, nil
+		}}
+	}
+	a, b := samples()["pcap"], gzipped(samples()["har"])
+	f, err := capture.Merge([]capture.Opener{opener("a", a), opener("b", b)}, capture.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := tell(f)
+	files, err := capture.Open([]string{write(t, "a", a), write(t, "b", b)}, nil, capture.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, got, tell(files).records...)
+	if done, total := f.Read(); done != total || total != int64(len(a)+len(b)) {
+		t.Errorf("%d of %d bytes read", done, total)
+	}
+	if in := f.Inputs(); len(in) != 2 || in[1].Name != "b" || in[1].Kind != "har+gzip" || in[1].Records != 100 {
+		t.Errorf("%+v", in)
+	}
+	f.Close()
+	if closed != 2 {
+		t.Errorf("2 inputs, %d closed", closed)
+	}
+	gone := capture.Opener{Name: "gone", Open: func() (io.Reader, error) { return nil, fs.ErrNotExist }}
+	_, err = capture.Merge([]capture.Opener{opener("a", a), gone}, capture.Options{})
+	refuse(t, err, fs.ErrNotExist, "gone: file does not exist")
+	if closed != 3 {
+		t.Errorf("the input before the one that is gone was not closed")
+	}
+}
+
+// What a compressed input may become is bounded, and said when it is passed.
+func TestUnpacked(t *testing.T) {
+	plain := samples()["pcap"]
+	whole := len(tellBytes(plain).records)
+	for wrapping, b := range map[string][]byte{"gzip": gzipped(plain), "zstd": zstandard(plain)} {
+		for _, bound := range []int{len(plain) / 2, len(plain) - 1, len(plain), len(plain) + 1} {
+			f, err := capture.Merge([]capture.Opener{{Name: "x", Open: func() (io.Reader, error) { return bytes.NewReader(b), nil }}}, capture.Options{Unpacked: int64(bound)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := tell(f)
+			if over := strings.Contains(fmt.Sprint(got.warnings), "limit/unpacked"); over != (bound < len(plain)) || got.err != nil || over == (len(got.records) == whole) {
+				t.Errorf("%s, %d of %d bytes: %d records, %v, %v", wrapping, bound, len(plain), len(got.records), got.err, got.warnings)
+			}
+		}
+	}
+}

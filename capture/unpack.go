@@ -133,7 +133,16 @@ type unpacked struct {
 }
 
 func (u *unpacked) Read(p []byte) (int, error) {
+	if room := u.in.opt.Unpacked - u.n; room <= 0 {
+		p = p[:min(len(p), 1)] // is there any more?
+	} else {
+		p = p[:min(int64(len(p)), room)]
+	}
 	n, err := u.r.Read(p)
+	if n > 0 && u.n >= u.in.opt.Unpacked {
+		u.in.damage = u.in.later("limit/unpacked", "the %s data are more than %d bytes when decompressed; what follows byte %d is left out", u.kind, u.n, u.offset())
+		return 0, io.EOF
+	}
 	u.n += int64(n)
 	if err == nil || err == io.EOF || u.in.raw.err != nil {
 		return n, err

@@ -21,13 +21,13 @@ func unpackZip(in *input) error {
 	refuse := func(text, hint string) error {
 		return &Error{Name: in.name, Text: text, Hint: hint, Err: ErrUnsupported}
 	}
-	if in.file == nil || in.raw.n.Load() != in.offset()+int64(len(in.buffered())) {
+	if in.at == nil || in.raw.n.Load() != in.offset()+int64(len(in.buffered())) {
 		return refuse("a zip archive cannot be read from a pipe or from within another file", "unpack it first, then name the .har file")
 	}
-	if size, ok := zipDirectory(in.file, in.size); !ok || size > maxZipDirectory {
+	if size, ok := zipDirectory(in.at, in.size); !ok || size > maxZipDirectory {
 		return refuse("damaged zip archive, or one with too many files", "unpack it first, then name the .har file")
 	}
-	archive, err := zip.NewReader(in.file, in.size)
+	archive, err := zip.NewReader(in.at, in.size)
 	if err != nil {
 		return refuse("damaged zip archive", "unpack it first, then name the .har file")
 	}

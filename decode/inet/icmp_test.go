@@ -1,6 +1,7 @@
 package inet
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"testing"
@@ -64,4 +65,29 @@ func TestICMPErrorsAreResets(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, s)
 		}
 	}
+}
+
+// FuzzPlainICMP: what is read without gopacket is what gopacket reads.
+func FuzzPlainICMP(f *testing.F) {
+	four := []byte("\x46\x00\x00\x30\x00\x01\x00\x00\x40\x06\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02\x01\x83\x03\x04\x13\x88\x23\x8d\x00\x00\x00\x4d")
+	six := append([]byte("\x60\x00\x00\x00\x00\x14\x06\x40"), bytes.Repeat([]byte{0xfd}, 52)...)
+	for _, quote := range [][]byte{four, four[:27], six, six[:47], append(four[:6:6], four[2:]...), {0x45}, {0x60}, nil} {
+		for _, kind := range []byte{1, 3, 8} {
+			f.Add(append([]byte{kind, 3, 0, 0, 0, 0, 0, 0}, quote...))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, proto := range []byte{protoICMP, protoICMPv6} {
+			want, wantOK := refusal(proto, b)
+			got, ok := plainRefusal(proto, b)
+			if ok != wantOK || ok && !bytes.Equal(got, want) {
+				t.Errorf("protocol %d: %x, %v; gopacket: %x, %v", proto, got, ok, want, wantOK)
+			}
+		}
+		src, dst, tcp, ok := plainQuoted(b)
+		wantSrc, wantDst, want, wantOK := quoted(b)
+		if ok != wantOK || ok && (src != wantSrc || dst != wantDst || !bytes.Equal(tcp, want)) {
+			t.Errorf("quoted %s %s %x, %v; gopacket: %s %s %x, %v", src, dst, tcp, ok, wantSrc, wantDst, want, wantOK)
+		}
+	})
 }

@@ -14,7 +14,8 @@
 // Segment.Missing. What nearly all packets consist of is read by hand, because
 // that takes half the time of gopacket's DecodingLayerParser (BenchmarkSegment),
 // and because gopacket refuses headers behind a snap length and has no bounded
-// defragmenter that keeps the capture's time; ICMP is gopacket's.
+// defragmenter that keeps the capture's time; ICMP is gopacket's, but in a
+// browser.
 package inet
 
 import (

@@ -24,6 +24,7 @@ type digest struct {
 	verdicts []*verdict
 	kept     int
 	last     *Case // the case that a Finding belongs to
+	both     bool  // the upstream side of a case was seen, or told by the gateway
 	notes    []Note
 	run      Run
 	summary  Summary
@@ -43,6 +44,7 @@ func (d *digest) take(o Object) {
 		d.run = *o.Run
 	case o.Case != nil:
 		d.last = o.Case
+		d.both = d.both || len(o.Case.Upstream) > 0 || o.Case.Confidence == "proved" || o.Case.Verdict == "no-upstream"
 	case o.Finding != nil:
 		d.finding(o.Finding)
 	case o.Note != nil:
@@ -258,7 +260,11 @@ func (d *digest) seen() string {
 
 const nothingLost = "nothing lost"
 
-func (d *digest) lost() string {
+func (d *digest) lost() string { return d.lostOf(d.summary.Cases > 0) }
+
+// lostOf says what was lost. Of a capture without cases the hint has to do with
+// TLS without keys; keyless says whether it is named all the same.
+func (d *digest) lostOf(keyless bool) string {
 	l := d.summary.Lost
 	var parts []string
 	if l.CaptureDrops > 0 {
@@ -271,7 +277,7 @@ func (d *digest) lost() string {
 		}
 		parts = append(parts, part)
 	}
-	if l.UndecryptedFlows > 0 && d.summary.Cases > 0 {
+	if l.UndecryptedFlows > 0 && keyless {
 		parts = append(parts, counted(l.UndecryptedFlows, "TLS connection")+" without keys")
 	}
 	if l.Limits > 0 {

@@ -37,20 +37,34 @@ var pageText string
 //go:embed html.css
 var pageStyle string
 
+// Style is the style sheet of the HTML report, for a page that is to look like
+// it.
+func Style() string { return pageStyle }
+
 // An htmlWriter writes one page that needs nothing else: no script, no request,
 // and a policy that forbids both. All text of a capture goes through
 // html/template, which escapes it for where it stands.
 type htmlWriter struct {
+	sheet
+	w    io.Writer
+	bad  []judged
+	good []judged
+}
+
+// A sheet is a digest with what stands on a page above the calls: the servers
+// and the time line.
+type sheet struct {
 	digest
-	w       io.Writer
 	waiting bool // the last case may get a finding
-	bad     []judged
-	good    []judged
 	calls   int
 	wrong   int
 	line    timeline
 	table   []*upstreamRow
 	byName  map[string]*upstreamRow
+}
+
+func newSheet(opt Options) sheet {
+	return sheet{digest: newDigest(opt), byName: map[string]*upstreamRow{}}
 }
 
 // A judged case, with its finding if it has one.
@@ -67,47 +81,68 @@ type upstreamRow struct {
 }
 
 func newHTML(w io.Writer, opt Options) Writer {
-	return &htmlWriter{digest: newDigest(opt), w: w, byName: map[string]*upstreamRow{}}
+	return &htmlWriter{sheet: newSheet(opt), w: w}
 }
 
 func (h *htmlWriter) Write(o Object) error {
-	switch {
-	case o.Case != nil:
-		h.count(nil)
-		h.waiting = true
-	case o.Finding != nil:
-		if h.waiting && o.Finding.CaseFrame == h.last.Frame {
-			h.count(o.Finding)
-		}
-	}
-	h.take(o)
+	h.keep(h.next(o))
 	return nil
 }
 
-// count counts the case that waits, with its finding if it has one.
-func (h *htmlWriter) count(f *Finding) {
-	if !h.waiting {
-		return
+// keep keeps a case for the list of calls, if there is one and room for it.
+func (h *htmlWriter) keep(x judged) {
+	switch {
+	case x.c == nil:
+	case x.f != nil && len(h.bad) < badShown:
+		h.bad = append(h.bad, x)
+	case x.f == nil && len(h.good) < goodShown:
+		h.good = append(h.good, x)
 	}
-	h.waiting = false
-	c := h.last
-	h.calls++
+}
+
+// next takes the next object in and returns the case that is complete with it;
+// none: its case is nil.
+func (s *sheet) next(o Object) (x judged) {
+	switch {
+	case o.Case != nil:
+		x = s.count(nil)
+		s.waiting = true
+	case o.Finding != nil:
+		if s.waiting && o.Finding.CaseFrame == s.last.Frame {
+			x = s.count(o.Finding)
+		}
+	}
+	s.take(o)
+	return x
+}
+
+// count counts the case that waits, with its finding if it has one.
+func (s *sheet) count(f *Finding) judged {
+	if !s.waiting {
+		return judged{}
+	}
+	s.waiting = false
+	c := s.last
+	s.calls++
 	wrong := f != nil && rules.Severity(f.Severity).Rank() >= rules.Warning.Rank()
 	if wrong {
-		h.wrong++
+		s.wrong++
 	}
-	h.line.add(c.Time, wrong)
-	switch {
-	case f != nil && len(h.bad) < badShown:
-		h.bad = append(h.bad, judged{c, f})
-	case f == nil && len(h.good) < goodShown:
-		h.good = append(h.good, judged{c, nil})
-	}
-	h.servers(c, f)
+	s.line.add(c.Time, wrong)
+	s.servers(c, f)
+	return judged{c, f}
+}
+
+// end counts the last case in, which gets no finding any more, and sorts.
+func (s *sheet) end() judged {
+	x := s.count(nil)
+	s.sort()
+	slices.SortStableFunc(s.table, func(a, b *upstreamRow) int { return cmp.Compare(b.Hidden, a.Hidden) })
+	return x
 }
 
 // servers counts a call at every upstream in its scope.
-func (h *htmlWriter) servers(c *Case, f *Finding) {
+func (s *sheet) servers(c *Case, f *Finding) {
 	if f == nil {
 		f = &Finding{}
 	}
@@ -119,7 +154,7 @@ func (h *htmlWriter) servers(c *Case, f *Finding) {
 		if server == "" || slices.Contains(names[:i], server) {
 			continue
 		}
-		row := h.row(server)
+		row := s.row(server)
 		row.Calls++
 		switch {
 		case !slices.Contains(f.Servers, server) && (f.Severity == "" || len(f.Servers) > 0):
@@ -139,22 +174,21 @@ func (h *htmlWriter) servers(c *Case, f *Finding) {
 	}
 }
 
-func (h *htmlWriter) row(server string) *upstreamRow {
-	row := h.byName[server]
-	if row == nil && len(h.table) >= serversOnPage && server != others {
-		return h.row(others)
+func (s *sheet) row(server string) *upstreamRow {
+	row := s.byName[server]
+	if row == nil && len(s.table) >= serversOnPage && server != others {
+		return s.row(others)
 	}
 	if row == nil {
 		row = &upstreamRow{Name: clip(server, 120)}
-		h.byName[server] = row
-		h.table = append(h.table, row)
+		s.byName[server] = row
+		s.table = append(s.table, row)
 	}
 	return row
 }
 
 func (h *htmlWriter) Close() error {
-	h.count(nil)
-	h.sort()
+	h.keep(h.end())
 	sum := sha256.Sum256([]byte(pageStyle))
 	text := strings.NewReplacer("STYLE-HASH", base64.StdEncoding.EncodeToString(sum[:]), "STYLE", pageStyle).Replace(pageText)
 	t, err := template.New("page").Parse(text)
@@ -227,11 +261,10 @@ func (h *htmlWriter) page() *pageView {
 	a := h.headline()
 	v := &pageView{
 		Version: clip(h.run.Version, 40), Title: a.title + ".", Detail: a.detail, Certainty: a.certainty, Nothing: a.certainty == "",
-		Inputs: inputNames(h.run.Inputs), Seen: h.seen(), Lost: h.lost(),
+		Inputs: inputNames(h.run.Inputs), Seen: h.seen(), Lost: h.lostOf(true),
 		Servers: h.table, Line: h.lineView(), Total: h.calls, Wrong: h.wrong, Unit: h.unit(1),
 		CallsLeft: h.calls - len(h.bad) - len(h.good),
 	}
-	slices.SortStableFunc(v.Servers, func(a, b *upstreamRow) int { return cmp.Compare(b.Hidden, a.Hidden) })
 	v.Causes, v.CausesLeft = h.causes()
 	v.Calls = h.list()
 	for _, id := range h.ids() {
@@ -265,24 +298,31 @@ func inputNames(inputs []Input) string {
 	return strings.Join(list, ", ")
 }
 
-// causes is the findings by upstream and cause, the worst first, notes left
-// out: they stand among the calls.
+// causes is the findings above notes, which stand among the calls.
 func (h *htmlWriter) causes() (list []causeView, left int) {
-	for _, v := range h.verdicts {
+	left = h.reasons(func(v *verdict, s *server, r *reason) {
+		list = append(list, h.cause(v, s, r, len(list) == 0))
+	})
+	return list, left
+}
+
+// reasons calls f with the findings by upstream and cause, the worst first, and
+// returns how many are left out. The digest is sorted.
+func (d *digest) reasons(f func(*verdict, *server, *reason)) (left int) {
+	n := 0
+	for _, v := range d.verdicts {
 		if rules.Severity(v.severity).Rank() < rules.Warning.Rank() {
 			continue
 		}
 		for _, s := range v.servers {
 			for _, r := range s.causes {
-				if len(list) == causesShown {
-					left++
-					continue
+				if n++; n <= causesShown {
+					f(v, s, r)
 				}
-				list = append(list, h.cause(v, s, r, len(list) == 0))
 			}
 		}
 	}
-	return list, left
+	return max(n-causesShown, 0)
 }
 
 func (h *htmlWriter) cause(v *verdict, s *server, r *reason, open bool) causeView {
@@ -299,7 +339,7 @@ func (h *htmlWriter) cause(v *verdict, s *server, r *reason, open bool) causeVie
 	}
 	text := clip(r.finding.Text, textLength)
 	return causeView{
-		ID: clip(r.id, 60), Verdict: clip(v.id, 60), Severity: clip(v.severity, 20), Server: clip(s.name, 120), Meaning: h.meaning(r.id), Text: text,
+		ID: clip(r.id, 60), Verdict: clip(v.id, 60), Severity: clip(v.severity, 20), Server: clip(s.name, 120), Meaning: cmp.Or(h.why(r.id), h.meaning(v.id)), Text: text,
 		Certainty: certainty(r.finding.Confidence), Count: r.count, Unsure: r.unsure, Example: ex,
 		Fix: parts(clip(r.fix, 2*textLength)), Verify: clip(verifyOf(r), 4*textLength),
 	}
@@ -367,8 +407,8 @@ func (h *htmlWriter) call(x judged) callView {
 		if a.Credential != nil {
 			fact += " was sent " + *a.Credential
 		}
-		if word := certainty(a.Confidence); word != "" {
-			fact += ", belongs to this call: " + word
+		if why := joins[a.Confidence]; why != "" {
+			fact += "; belongs to this call: " + why
 		}
 		v.Facts = append(v.Facts, clip(fact, textLength))
 	}
@@ -420,7 +460,7 @@ func (h *htmlWriter) lineView() *lineView {
 	}
 	v := &lineView{
 		First: h.line.first.In(h.opt.Zone).Format("15:04:05.000"), Last: h.line.last.In(h.opt.Zone).Format("15:04:05.000"),
-		Says: fmt.Sprintf("%s by time, %s of them with a failure that was hidden", counted(h.calls, "call"), number(h.wrong)),
+		Says: h.lineSays(),
 	}
 	unit := max(1, min(10, lineHeight/most)) // height of one call, while there are few
 	for i, b := range bins {
@@ -437,6 +477,10 @@ func (h *htmlWriter) lineView() *lineView {
 		}
 	}
 	return v
+}
+
+func (s *sheet) lineSays() string {
+	return fmt.Sprintf("%s by time, %s of them with a failure that was hidden", counted(s.calls, "call"), number(s.wrong))
 }
 
 // A diagramView is the two hops of a call as an SVG, drawn like the time line:
@@ -456,6 +500,7 @@ type rowView struct {
 	Text, Line, Below  int    // pixels
 	Label, Short, Meta string
 	Bad, Hidden, Lost  bool
+	Head               bool // the head of an answer only
 	Left               bool // points to the left
 }
 
@@ -506,7 +551,7 @@ func drawnRow(s step, i int, from Time, named bool) rowView {
 	}
 	r := rowView{
 		X1: laneX[s.from], X2: laneX[s.to], Text: y + 14, Line: y + 21, Below: y + 35, Label: clip(label, labelLength), Short: clip(label, shortLength),
-		Bad: s.bad, Hidden: s.bad && s.from == upstream, Lost: s.frame == 0, Left: s.to < s.from,
+		Bad: s.bad, Hidden: s.bad && s.from == upstream, Lost: s.frame == 0, Head: s.head, Left: s.to < s.from,
 	}
 	r.Middle = "31%"
 	if s.from == upstream || s.to == upstream {

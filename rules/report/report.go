@@ -63,6 +63,8 @@ type Case struct {
 	RPCID       *string   `json:"rpc_id"` // raw JSON text: 7 and "7" differ
 	Status      *int      `json:"status"`
 	Tools       *int      `json:"tools"`
+	HeadFrame   int       `json:"head_frame,omitempty"` // the response head, where it came before the answer
+	HeadTime    Time      `json:"head_time,omitzero"`
 	AnswerFrame *int      `json:"answer_frame"`
 	AnswerTime  Time      `json:"answer_time"`
 	Verdict     string    `json:"verdict"`

@@ -43,6 +43,7 @@ func (o Object) In(zone *time.Location) {
 	switch {
 	case o.Case != nil:
 		set(&o.Case.Time)
+		set(&o.Case.HeadTime)
 		set(&o.Case.AnswerTime)
 		for i := range o.Case.Upstream {
 			set(&o.Case.Upstream[i].Time)

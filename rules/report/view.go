@@ -53,6 +53,10 @@ func CaseOf(c *hop.Case, f rules.Finding) *Case {
 	if frame, at := answer(c.Call); frame != nil {
 		v.AnswerFrame, v.AnswerTime = frame, at
 	}
+	// The answer may also have come on another exchange, whose head says nothing.
+	if x := c.Call.Exchange; x != nil && x.Asked == ask.Asked && v.AnswerFrame != nil && x.Head.Frame > 0 && x.Head.Frame < *v.AnswerFrame {
+		v.HeadFrame, v.HeadTime = x.Head.Frame, utc(x.Head.Time)
+	}
 	for i, a := range c.Attempts {
 		v.Upstream = append(v.Upstream, attemptOf(a))
 		if i < len(f.Causes) {

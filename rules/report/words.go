@@ -26,24 +26,33 @@ var phrases = map[string]struct{ title, detail string }{
 type headline struct {
 	title, detail string
 	certainty     string // "certain", "likely" or "suspected"; "" where nothing is claimed
+	state         string // "hidden" (a failure), "suspected", "clear", "blind" (one side only) or "unreadable"
 }
 
 // headline says in words what was found. The digest is sorted.
 func (d *digest) headline() headline {
 	s := d.summary
 	if s.Cases == 0 {
-		return headline{title: "There is no MCP traffic in this capture that could be read", detail: capital(d.hint()) + "."}
+		return headline{title: "There is no MCP traffic in this capture that could be read", detail: capital(d.hint()) + ".", state: "unreadable"}
 	}
 	if len(d.verdicts) == 0 || rules.Severity(d.verdicts[0].severity).Rank() < rules.Warning.Rank() {
-		return headline{title: "No failure of an upstream was hidden from a client", detail: counted(s.Cases, "call") + " were checked, both hops as far as the capture shows them."}
+		if !d.both {
+			return headline{title: "This capture has only the client's side, and no empty list in it", detail: counted(s.Cases, "call") +
+				was(s.Cases) + " checked. Whether a list lacks the tools of a failed upstream cannot be told from this side.", state: "blind"}
+		}
+		return headline{title: "No failure of an upstream was hidden from a client", detail: counted(s.Cases, "call") +
+			was(s.Cases) + " checked, both hops as far as the capture shows them.", state: "clear"}
 	}
 	v := d.verdicts[0]
 	of := fmt.Sprintf("%s of %s", number(v.count), counted(s.Cases, "call"))
 	p, known := phrases[v.id]
 	if !known {
-		return headline{title: cmp.Or(d.title(v.id), v.id), detail: of + ".", certainty: v.certainty()}
+		return headline{title: cmp.Or(d.title(v.id), v.id), detail: of + ".", certainty: v.certainty(), state: "hidden"}
 	}
-	a := headline{title: p.title, detail: fmt.Sprintf(p.detail, of), certainty: v.certainty()}
+	a := headline{title: p.title, detail: fmt.Sprintf(p.detail, of), certainty: v.certainty(), state: "hidden"}
+	if a.certainty == "suspected" {
+		a.state = "suspected"
+	}
 	if strings.Contains(p.title, "%s") {
 		a.title = fmt.Sprintf(p.title, v.names())
 	}
@@ -110,6 +119,14 @@ func certainty(confidence string) string {
 	return ""
 }
 
+// joins is why an attempt is held to belong to its call.
+var joins = map[string]string{
+	"proved":    "certain, the gateway itself says so in its answer",
+	"linked":    "certain, the credential is the same on both hops or no other call can have caused it",
+	"likely":    "likely, it is the best match of several calls at that time",
+	"suspected": "suspected, the capture does not show it whole",
+}
+
 // meaning is the title of a verdict or a cause; "" for another word.
 func (d *digest) meaning(id string) string {
 	if title := d.title(id); title != "" {
@@ -121,6 +138,19 @@ func (d *digest) meaning(id string) string {
 		}
 	}
 	return ""
+}
+
+func was(n int) string {
+	if n == 1 {
+		return " was"
+	}
+	return " were"
+}
+
+// why is the meaning of a cause, or the title of a failure; "" for another word.
+func (d *digest) why(id string) string {
+	f, _ := cause.LookupFailure(id)
+	return cmp.Or(d.meaning(id), f.Title)
 }
 
 func capital(s string) string {
@@ -137,6 +167,7 @@ type step struct {
 	frame    int    // 0: there was no message
 	time     Time
 	text     string
+	head     bool // the head of an answer that is still to come
 	bad      bool // the failure that the client was not told of, or the answer that did not tell
 }
 
@@ -179,6 +210,9 @@ func steps(c *Case, f *Finding) (list []step, left int) {
 		}
 		list = append(list, back)
 	}
+	if early(c, list) {
+		list = append(list, step{from: gateway, to: client, frame: c.HeadFrame, time: c.HeadTime, text: answered(c.Status, nil) + ", head only", head: true})
+	}
 	slices.SortStableFunc(list, func(a, b step) int {
 		if a.frame == 0 || b.frame == 0 {
 			return 0
@@ -194,6 +228,12 @@ func steps(c *Case, f *Finding) (list []step, left int) {
 		told.frame = *c.AnswerFrame
 	}
 	return append(append([]step{asked}, list...), told), max(len(c.Upstream)-stepsShown, 0)
+}
+
+// early reports whether the gateway sent the head of its answer, with its
+// status, before all was said upstream.
+func early(c *Case, upstream []step) bool {
+	return c.HeadFrame > 0 && slices.ContainsFunc(upstream, func(s step) bool { return s.frame > c.HeadFrame })
 }
 
 // shown is the upstream attempts of a call that are told: all, or of many those
@@ -218,6 +258,9 @@ func name(a *Attempt) string { return cmp.Or(a.Server, a.URL, a.Address) }
 func (s *step) sentence(unit string) string {
 	lanes := [...]string{"client", "gateway", cmp.Or(s.server, "upstream")}
 	text := fmt.Sprintf("%s to %s: %s", lanes[s.from], lanes[s.to], s.text)
+	if s.head {
+		text += " (its status was sent before the upstream had answered)"
+	}
 	if s.frame > 0 {
 		text = fmt.Sprintf("%s %d, ", unit, s.frame) + text
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/decode"
 	"mcp401/rules"
@@ -127,8 +128,8 @@ func (a *app) run(names, keylogs []string, cfg pipeline.Config, out *output, for
 		return err
 	}
 	progress := a.progress(src, sink)
-	cfg.Inputs = func() []report.Input { return inputs(src) }
-	cfg.Warnings = func() []decode.Note { return warnings(src) }
+	cfg.Inputs = func() []report.Input { return bundle.Inputs(src) }
+	cfg.Warnings = func() []decode.Note { return bundle.Warnings(src) }
 	cfg.Progress = progress.look
 	sink.live = contains(names, "-")
 
@@ -138,7 +139,7 @@ func (a *app) run(names, keylogs []string, cfg pipeline.Config, out *output, for
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
-	keyed := withKeys(src, keys)
+	keyed := bundle.Keyed(src, keys)
 	if sink.live {
 		keyed = following(src, keylogs, keys)
 	}
@@ -157,22 +158,6 @@ func (a *app) run(names, keylogs []string, cfg pipeline.Config, out *output, for
 	}
 	a.status = sink.status()
 	return nil
-}
-
-func inputs(src *capture.Files) []report.Input {
-	var list []report.Input
-	for _, in := range src.Inputs() {
-		list = append(list, report.Input{Name: in.Name, Kind: in.Kind, Records: in.Records})
-	}
-	return list
-}
-
-func warnings(src *capture.Files) []decode.Note {
-	var list []decode.Note
-	for _, w := range src.Warnings() {
-		list = append(list, decode.Note{Code: w.Code, At: decode.Mark{Frame: w.Frame}, N: w.N, Text: w.Text})
-	}
-	return list
 }
 
 // failOn maps --fail-on to the least rank that counts.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 )
 
 // Version is the version of this program.
@@ -36,6 +37,8 @@ const (
 // put it here.
 var commands = []func(*app) *cobra.Command{
 	(*app).analyze,
+	(*app).serve,
+	(*app).page,
 	(*app).live,
 	(*app).during,
 	(*app).show,
@@ -154,9 +157,12 @@ func (a *app) say(err error) {
 	fmt.Fprintf(a.stderr, "mcp401: %s\n", printable(err.Error()))
 	var h hint
 	var c *capture.Error
+	var b *bundle.Error
 	switch {
 	case errors.As(err, &h):
 		fmt.Fprintf(a.stderr, "hint: %s\n", printable(h.text))
+	case errors.As(err, &b) && b.Hint != "":
+		fmt.Fprintf(a.stderr, "hint: %s\n", printable(b.Hint))
 	case errors.As(err, &c) && c.Hint != "":
 		fmt.Fprintf(a.stderr, "hint: %s\n", printable(c.Hint))
 	}

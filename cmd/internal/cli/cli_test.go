@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/rules/hop"
 	"mcp401/samples"
 )
@@ -150,14 +151,14 @@ func TestKeylog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyed := withKeys(src, [][]byte{[]byte("a\n"), []byte("b\n")})
+	keyed := bundle.Keyed(src, [][]byte{[]byte("a\n"), []byte("b\n")})
 	for _, want := range []string{"a\n", "b\n", ""} {
 		r, err := keyed.Next()
 		if err != nil || r.Secret == nil != (want == "") || r.Secret != nil && string(r.Secret.Lines) != want {
 			t.Errorf("%+v, %v, want %q", r, err, want)
 		}
 	}
-	if withKeys(src, nil) != capture.Source(src) {
+	if bundle.Keyed(src, nil) != capture.Source(src) {
 		t.Error("wrapped without a key log")
 	}
 	t.Chdir(t.TempDir())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 )
 
 // A follower looks for new lines in key logs while a pipe is read: the gateway
@@ -47,7 +48,7 @@ func following(src capture.Source, names []string, keys [][]byte) capture.Source
 		whole = append(whole, keys[i][:n])
 		f.logs = append(f.logs, keylog{name: name, done: int64(n)})
 	}
-	f.Source = withKeys(src, whole)
+	f.Source = bundle.Keyed(src, whole)
 	if len(names) == 0 {
 		return f.Source
 	}

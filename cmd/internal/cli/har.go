@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/har"
 )
 
@@ -51,7 +52,7 @@ said at the end: it does not show where the capture has holes.`,
 				if err != nil {
 					return nil, err
 				}
-				return withKeys(src, keys), nil
+				return bundle.Keyed(src, keys), nil
 			}
 			res, err := har.File(job)
 			if err != nil {

@@ -9,9 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
-	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/rules/hop"
 )
 
@@ -100,106 +98,15 @@ func nameless(err error) error {
 	return err
 }
 
-// A keyed source gives key logs before the first record of a capture.
-type keyed struct {
-	capture.Source
-	keys [][]byte
-}
-
-func withKeys(src capture.Source, keys [][]byte) capture.Source {
-	if len(keys) == 0 {
-		return src
-	}
-	return &keyed{src, keys}
-}
-
-func (k *keyed) Next() (capture.Record, error) {
-	if len(k.keys) == 0 {
-		return k.Source.Next()
-	}
-	lines := k.keys[0]
-	k.keys = k.keys[1:]
-	return capture.Record{Secret: &capture.Secret{Lines: lines}}, nil
-}
-
-// A litellm is the part of a LiteLLM configuration that names upstreams.
-// Values of credentials are not read into it: only whether there are any.
-type litellm struct {
-	Servers map[string]struct {
-		URL          string   `yaml:"url"`
-		Alias        string   `yaml:"alias"`
-		Transport    string   `yaml:"transport"`
-		Command      present  `yaml:"command"`
-		ExtraHeaders []string `yaml:"extra_headers"`
-		AuthType     string   `yaml:"auth_type"`
-		AuthValue    present  `yaml:"auth_value"`
-		Token        present  `yaml:"authentication_token"`
-		Credentials  present  `yaml:"credentials"`
-		ClientID     present  `yaml:"client_id"`
-		Static       headers  `yaml:"static_headers"`
-	} `yaml:"mcp_servers"`
-	Settings struct {
-		Aliases map[string]string `yaml:"mcp_aliases"`
-	} `yaml:"litellm_settings"`
-}
-
-// A present is true when the key is there, whatever its value.
-type present bool
-
-// UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (p *present) UnmarshalYAML(b []byte) error {
-	v := strings.TrimSpace(string(b))
-	*p = v != "" && v != "null" && v != "~" && v != `""` && v != "''"
-	return nil
-}
-
-// A headers is the lower-case names of header fields, without their values.
-type headers []string
-
-// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
-func (h *headers) UnmarshalYAML(decode func(any) error) error {
-	var m map[string]present
-	if err := decode(&m); err != nil {
-		return err
-	}
-	for name := range m {
-		*h = append(*h, strings.ToLower(name))
-	}
-	return nil
-}
-
 // readConfig reads the server names of a LiteLLM configuration.
 func readConfig(name string) (map[string]hop.Server, error) {
 	b, err := readFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("--config %w", err)
 	}
-	var c litellm
-	if err := yaml.Unmarshal(b, &c); err != nil {
-		// Without the source lines: they may hold a secret.
-		return nil, fmt.Errorf("--config %s: %s", name, strings.TrimSpace(yaml.FormatError(err, false, false)))
-	}
-	if len(c.Servers) == 0 {
-		return nil, hinted(fmt.Errorf("--config %s: no mcp_servers in it", name), "the file given to litellm --config")
-	}
-	alias := map[string]string{}
-	for a, server := range c.Settings.Aliases {
-		alias[server] = a
-	}
-	servers := map[string]hop.Server{}
-	for name, s := range c.Servers {
-		v := hop.Server{URL: s.URL, Alias: s.Alias, Transport: s.Transport, ExtraHeaders: s.ExtraHeaders}
-		if v.Alias == "" {
-			v.Alias = alias[name]
-		}
-		if v.Transport == "" && bool(s.Command) {
-			v.Transport = "stdio"
-		}
-		if strings.HasPrefix(v.URL, "os.environ/") {
-			v.URL = "" // known to the gateway's environment alone
-		}
-		v.Stored = bool(s.AuthValue || s.Token || s.Credentials || s.ClientID) || contains(s.Static, "authorization")
-		servers[name] = v
+	servers, err := bundle.Config(name, b)
+	if err != nil {
+		return nil, fmt.Errorf("--config %w", err)
 	}
 	return servers, nil
 }

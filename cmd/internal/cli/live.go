@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/live"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/decode"
@@ -196,7 +197,7 @@ func (a *app) watch(ctx context.Context, s session) error {
 	cfg.Inputs = func() []report.Input { return listened(src, s.wire) }
 	cfg.Warnings = func() []decode.Note { return append(freezes(src), notes()...) }
 	if len(first) > 0 {
-		src = withKeys(src, [][]byte{first})
+		src = bundle.Keyed(src, [][]byte{first})
 	}
 	summary, err := pipeline.Run(ctx, src, cfg, s.tell.around(sink.write))
 	if err != nil && (sink.err != nil || summary.Records == 0) {
@@ -217,7 +218,7 @@ func (a *app) watch(ctx context.Context, s session) error {
 // listened is the inputs of a run on the wire.
 func listened(src capture.Source, w wire) []report.Input {
 	if f, ok := src.(*capture.Files); ok {
-		return inputs(f)
+		return bundle.Inputs(f)
 	}
 	var list []report.Input
 	for _, name := range w.names() {

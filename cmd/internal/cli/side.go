@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/decode"
 	"mcp401/rules/report"
@@ -77,9 +78,9 @@ func (a *app) judge(name string, stdin io.Reader, in *input, t *report.Tally) er
 	if err != nil {
 		return err
 	}
-	cfg.Inputs = func() []report.Input { return inputs(src) }
-	cfg.Warnings = func() []decode.Note { return warnings(src) }
-	summary, err := pipeline.Run(context.Background(), withKeys(src, keys), cfg, t.Write)
+	cfg.Inputs = func() []report.Input { return bundle.Inputs(src) }
+	cfg.Warnings = func() []decode.Note { return bundle.Warnings(src) }
+	summary, err := pipeline.Run(context.Background(), bundle.Keyed(src, keys), cfg, t.Write)
 	if err != nil && summary.Records == 0 {
 		return err
 	}

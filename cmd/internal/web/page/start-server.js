@@ -1,0 +1,5 @@
+// The page over HTTP.
+import { start } from "./main.js";
+import { engine } from "./engine-server.js";
+
+start(engine);
