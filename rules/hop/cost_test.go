@@ -13,7 +13,7 @@ func BenchmarkCrowd(b *testing.B) {
 		for _, routes := range []int{0, 1, 100} {
 			b.Run(fmt.Sprintf("open=%d/routes=%d", n, routes), func(b *testing.B) {
 				for range b.N {
-					crowd(n, routes)
+					together(n, routes)
 				}
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/call")
 			})
@@ -21,8 +21,8 @@ func BenchmarkCrowd(b *testing.B) {
 	}
 }
 
-// crowd has n lists open at once, of so many servers; 0: each is of all.
-func crowd(n, routes int) {
+// together has n lists open at once, of so many servers; 0: each is of all.
+func together(n, routes int) {
 	f := &feed{now: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)}
 	f.l = NewLinker(Config{}, func(*Case) {})
 	var down, up []func(status, tools int)

@@ -56,12 +56,14 @@ func (l *Linker) judge(d *demand, final bool) {
 	}
 }
 
-// crowded reports whether a call has no answer, and more attempts than are
-// examined began since it was asked: any may be its own, and that would be
-// sought among all of them for every such call, thousands of which are open
+// crowd is how many attempts may have begun since a call that has no answer.
+const crowd = 4 * competitors
+
+// crowded reports whether there were more: any may be its own, and that would
+// be sought among all of them for every such call, thousands of which are open
 // when a capture loses much.
 func (l *Linker) crowded(d *demand) bool {
-	n := len(l.supplies) - examined
+	n := len(l.supplies) - crowd
 	return n > 0 && (d.call.Outcome == pair.Unanswered || d.call.Outcome == pair.Unseen) && l.supplies[n].seen >= d.from
 }
 
