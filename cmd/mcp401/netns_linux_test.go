@@ -96,13 +96,17 @@ func ownNamespace(t *testing.T, f func(*testing.T)) {
 	}
 	runtime.LockOSThread() // Pdeathsig is of the thread
 	defer runtime.UnlockOSThread()
-	out, err := cmd.CombinedOutput()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if testing.Verbose() { // as it comes: a load lasts for long
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	}
+	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		t.Logf("%s", out)
 	case errors.As(err, &exit):
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%v\n%s", err, out.String())
 	default: // it was not started
 		cannot(t, "no network namespace here, neither as root nor in a user namespace: %v", err)
 	}

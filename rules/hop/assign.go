@@ -239,8 +239,8 @@ func same(a, b endpoint) bool {
 }
 
 // competitors bounds the demands that one assignment is solved over, examined
-// those that are looked at to find them: the attempts of one call are sought
-// for as long as for any other, however many calls are open.
+// those that are looked at to find them, and the attempts: those of one call are
+// sought for as long as for any other, however many calls are open.
 const (
 	competitors = 64
 	examined    = 1024
@@ -393,7 +393,7 @@ func (l *Linker) contested(demands []*demand) []*supply {
 			oldest = e.from
 		}
 	}
-	for i := len(l.supplies) - 1; i >= 0 && l.supplies[i].seen >= oldest-slack; i-- {
+	for i := len(l.supplies) - 1; i >= max(0, len(l.supplies)-examined) && l.supplies[i].seen >= oldest-slack; i-- {
 		add(l.supplies[i])
 	}
 	return all

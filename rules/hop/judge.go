@@ -17,7 +17,9 @@ func (l *Linker) judge(d *demand, final bool) {
 	}
 	if !d.held {
 		// What is seen of its window now is forgotten while it is held.
-		l.search(d)
+		if !l.crowded(d) {
+			l.search(d)
+		}
 		d.view = l.look(d)
 	}
 	gateway, known := l.role(d, d.window, final)
@@ -52,6 +54,17 @@ func (l *Linker) judge(d *demand, final bool) {
 	if d.kind != "" {
 		l.emit(l.makeCase(d, got))
 	}
+}
+
+// crowd is how many attempts may have begun since a call that has no answer.
+const crowd = 4 * competitors
+
+// crowded reports whether there were more: any may be its own, and that would
+// be sought among all of them for every such call, thousands of which are open
+// when a capture loses much.
+func (l *Linker) crowded(d *demand) bool {
+	n := len(l.supplies) - crowd
+	return n > 0 && (d.call.Outcome == pair.Unanswered || d.call.Outcome == pair.Unseen) && l.supplies[n].seen >= d.from
 }
 
 func (l *Linker) hold(d *demand) {

@@ -414,6 +414,7 @@ func (v *screenView) up() string {
 func (v *screenView) around(write func(report.Object) error) func(report.Object) error {
 	return func(o report.Object) error {
 		if o.Summary != nil { // the board stays, with the last counts, above it
+			v.board.Beat(pipeline.Beat{Records: o.Summary.Records, Exchanges: o.Summary.Exchanges, Lost: o.Summary.Lost})
 			v.draw()
 			v.drawn = 0
 			return write(o)

@@ -11,6 +11,7 @@ import (
 
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules"
+	"mcp401/rules/cause"
 	"mcp401/rules/hop"
 )
 
@@ -38,26 +39,32 @@ type row struct {
 func (b *Board) Case(c *hop.Case, f rules.Finding) {
 	down := took(c.Call.Start(), c.Call.At.Time)
 	if len(c.Attempts) == 0 {
-		b.count(cmp.Or(strings.Join(c.Servers, ","), "(none seen)"), f, f.Rule == "listed", true, down, -1)
+		why := cmp.Or(string(f.Cause), string(f.Failure), f.Rule)
+		b.count(cmp.Or(strings.Join(c.Servers, ","), "(none seen)"), why, f.Rule == "listed", swallows(f.Rule), down, -1)
 	}
 	for _, a := range c.Attempts {
-		failed := a.Outcome.Failed()
-		b.count(attempted(a), f, a.Outcome == hop.OK && c.Count > 0, failed, down, took(a.First.Time, a.Last.Time))
+		hidden := a.Outcome.Failed() && swallows(f.Rule)
+		why := string(a.Outcome)
+		if hidden && a.Outcome.Auth() {
+			why = cmp.Or(string(cause.Of(c, a)), string(f.Cause), why)
+		}
+		b.count(attempted(a), why, a.Outcome == hop.OK && c.Count > 0, hidden, down, took(a.First.Time, a.Last.Time))
 	}
 }
 
 // attempted names the upstream of an attempt.
 func attempted(a *hop.Attempt) string { return cmp.Or(a.Server, a.Address.String()) }
 
-func (b *Board) count(name string, f rules.Finding, listed, fault bool, down, up time.Duration) {
+// count counts a call at an upstream; why is of one that was hidden.
+func (b *Board) count(name, why string, listed, hidden bool, down, up time.Duration) {
 	r := b.row(name)
 	r.calls++
 	if listed {
 		r.listed++
 	}
-	if fault && swallows(f.Rule) {
+	if hidden {
 		r.swallowed++
-		r.cause = cmp.Or(string(f.Cause), string(f.Failure), f.Rule)
+		r.cause = why
 	}
 	r.down.add(down)
 	r.up.add(up)
@@ -88,9 +95,8 @@ func (b *Board) row(name string) *row {
 // Beat takes the state of the run.
 func (b *Board) Beat(s pipeline.Beat) { b.beat = s }
 
-// columns is the head of the view, and the width of each column after the
-// first two, which share what is left.
-const columns = "%8s %8s %10s  %9s %9s"
+// columns is those between the first and the last, which share what is left.
+const columns = "%7s %7s %9s %8s %8s"
 
 // Lines returns the view, each line at most width columns wide.
 func (b *Board) Lines(width int) []string {
@@ -101,8 +107,14 @@ func (b *Board) Lines(width int) []string {
 	slices.SortFunc(list, func(x, y *row) int {
 		return cmp.Or(cmp.Compare(y.swallowed, x.swallowed), cmp.Compare(y.calls, x.calls), cmp.Compare(x.name, y.name))
 	})
-	left := max(width-53, 24) // 49 of the columns, 3 between, and the last, which would wrap
-	name, why := left/2, left-left/2
+	// The names have what they need, and leave the causes at least half.
+	left := max(width-47, 24) // 43 of the columns, 3 between, and the last, which would wrap
+	name := twwidth.Width("(others)")
+	for _, r := range list[:min(len(list), rowsMost)] {
+		name = max(name, twwidth.Width(visible(r.name)))
+	}
+	name = min(name, left/2)
+	why := left - name
 	put := func(first, last, middle string) string {
 		return clip(fit(first, name)+" "+middle+"  "+clip(visible(last), why), width-1)
 	}

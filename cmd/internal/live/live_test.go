@@ -50,10 +50,10 @@ func TestBoard(t *testing.T) {
 		got[i] = strings.TrimRight(got[i], " ")
 	}
 	want := []string{
-		"upstream                   calls   listed  swallowed     client  upstream  last cause",
-		"bad?[2J                        1        0          1    20.0 ms    5.0 ms  token-rejected",
-		"good                           3        3          0    20.0 ms    5.0 ms  -",
-		"(none seen)                    1        0          0          -         -  -",
+		"upstream      calls  listed swallowed   client upstream  last cause",
+		"bad?[2J           1       0         1  20.0 ms   5.0 ms  token-rejected",
+		"good              3       3         0  20.0 ms   5.0 ms  -",
+		"(none seen)       1       0         0        -        -  -",
 		"packets: 40, MCP exchanges: 8, open calls: 1; 2 dropped by the capture",
 	}
 	if d := cmp.Diff(want, got); d != "" {
