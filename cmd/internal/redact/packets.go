@@ -626,7 +626,7 @@ func (p *packets) moved(from int) {
 // now. Beyond it verdicts are not found again, and the file is refused.
 const mostShifted = 1 << 20
 
-// Numbers is what became of the numbers of frames.
+// numbers is what became of the numbers of frames.
 type numbers struct {
 	inserted []int         // frames of the input behind which one was inserted, in order
 	shifted  map[int][]int // frames in which a request began, and those in which it begins now

@@ -25,27 +25,61 @@ type Secrets struct {
 	all  map[string]bool
 	More bool // there were more than can be searched for
 
+	text    []byte // of all needles
 	needles []needle
-	ends    map[uint64]int32 // by a hash of their last bytes: the first of list
 	list    []link
-	filter  []uint64 // two bits for each hash: most bytes need no more than this
+	first   []int32 // by the upper bits of a hash: the first of list
 	shift   uint
-	stubs   bool // some needles are too short for every other position
+	long    filter
+	stubs   filter // of needles too short for every other position
 }
 
 // A needle is one way to write a secret: its end. Short ones count only as a
 // whole word, since a stand-in may hold anything.
 type needle struct {
-	text  []byte
+	at    int32
+	n     uint8
 	whole bool
 }
 
 // A link says that a hash is that of bytes of a needle which end so many before
 // its end.
 type link struct {
+	hash   uint64
 	needle int32
 	before int32
 	next   int32 // in list, -1: none
+}
+
+// A filter has two bits for each of its hashes: most bytes of a text need no
+// more than one look at it.
+type filter struct {
+	bits  []uint64
+	shift uint
+	used  bool
+}
+
+// newFilter has room for n hashes.
+func newFilter(n int) filter {
+	size := uint(10)
+	for size < 24 && 1<<size < 16*n {
+		size++
+	}
+	return filter{make([]uint64, 1<<size/64), 64 - size, n > 0}
+}
+
+func (f *filter) add(h uint64) {
+	for _, bit := range [2]uint64{h >> f.shift, h << 24 >> f.shift} {
+		f.bits[bit/64] |= 1 << (bit % 64)
+	}
+}
+
+func (f *filter) maybe(h uint64) bool {
+	if bit := h >> f.shift; f.bits[bit/64]&(1<<(bit%64)) == 0 {
+		return false
+	}
+	bit := h << 24 >> f.shift
+	return f.bits[bit/64]&(1<<(bit%64)) != 0
 }
 
 // NewSecrets returns an empty set.
@@ -99,7 +133,14 @@ func (s *Secrets) Len() int { return len(s.all) }
 // index makes the needles: each secret as it is, in hexadecimal, escaped for a
 // URL, and in base64 at each of the three places in which it may stand.
 func (s *Secrets) index() {
-	s.ends = map[uint64]int32{}
+	s.shift = 64 - 8
+	for s.shift > 64-20 && 1<<(64-s.shift) < 8*len(s.all) {
+		s.shift--
+	}
+	s.first = make([]int32, 1<<(64-s.shift))
+	for i := range s.first {
+		s.first[i] = -1
+	}
 	for v := range s.all {
 		b := []byte(v)
 		s.needle(b, len(b) < 12)
@@ -126,14 +167,18 @@ func (s *Secrets) index() {
 			}
 		}
 	}
-	size := uint(10)
-	for size < 24 && 1<<size < 32*len(s.ends) {
-		size++
+	short := 0
+	for _, l := range s.list {
+		if s.needles[l.needle].n <= 8 {
+			short++
+		}
 	}
-	s.filter, s.shift = make([]uint64, 1<<size/64), 64-size
-	for h := range s.ends {
-		for _, bit := range [2]uint64{h >> s.shift, h << 24 >> s.shift} {
-			s.filter[bit/64] |= 1 << (bit % 64)
+	s.long, s.stubs = newFilter(len(s.list)-short), newFilter(short)
+	for _, l := range s.list {
+		if s.needles[l.needle].n <= 8 {
+			s.stubs.add(l.hash)
+		} else {
+			s.long.add(l.hash)
 		}
 	}
 }
@@ -144,37 +189,33 @@ func (s *Secrets) needle(b []byte, whole bool) {
 	if len(b) < shortest {
 		return
 	}
-	end := bytes.Clone(b[max(0, len(b)-longest):])
+	end := b[max(0, len(b)-longest):]
 	h := stubHash(window(end[len(end)-shortest:]) << 16)
 	if len(end) > 8 {
 		h = endHash(window(end[len(end)-8:]))
 	}
-	for i := s.first(h); i >= 0; i = s.list[i].next {
-		if n := &s.needles[s.list[i].needle]; bytes.Equal(n.text, end) {
+	for i := s.first[h>>s.shift]; i >= 0; i = s.list[i].next {
+		if n := &s.needles[s.list[i].needle]; bytes.Equal(s.end(n), end) {
 			n.whole = n.whole && whole
 			return
 		}
 	}
-	s.needles = append(s.needles, needle{end, whole})
+	s.needles = append(s.needles, needle{int32(len(s.text)), uint8(len(end)), whole})
+	s.text = append(s.text, end...)
 	s.put(h, 0)
 	if len(end) > 8 {
 		s.put(endHash(window(end[len(end)-9:len(end)-1])), 1)
-	} else {
-		s.stubs = true
 	}
 }
 
-func (s *Secrets) first(h uint64) int32 {
-	if i, ok := s.ends[h]; ok {
-		return i
-	}
-	return -1
-}
+// end returns the text of a needle.
+func (s *Secrets) end(n *needle) []byte { return s.text[n.at : n.at+int32(n.n)] }
 
 // put takes down a hash of the last needle.
 func (s *Secrets) put(h uint64, before int32) {
-	s.list = append(s.list, link{int32(len(s.needles) - 1), before, s.first(h)})
-	s.ends[h] = int32(len(s.list) - 1)
+	first := &s.first[h>>s.shift]
+	s.list = append(s.list, link{h, int32(len(s.needles) - 1), before, *first})
+	*first = int32(len(s.list) - 1)
 }
 
 // window is up to eight bytes as a number.
@@ -189,14 +230,6 @@ func window(b []byte) uint64 {
 func endHash(w uint64) uint64  { return w * 0x9e3779b97f4a7c15 }
 func stubHash(w uint64) uint64 { return (w >> 16) * 0xd6e8feb86659fd93 }
 
-func (s *Secrets) maybe(h uint64) bool {
-	if bit := h >> s.shift; s.filter[bit/64]&(1<<(bit%64)) == 0 {
-		return false
-	}
-	bit := h << 24 >> s.shift
-	return s.filter[bit/64]&(1<<(bit%64)) != 0
-}
-
 // A search looks for secrets in one stream of bytes, however it is cut.
 type search struct {
 	s   *Secrets
@@ -207,7 +240,7 @@ type search struct {
 
 // newSearch begins a stream. The set must not change anymore.
 func (s *Secrets) newSearch() *search {
-	if s.ends == nil {
+	if s.first == nil {
 		s.index()
 	}
 	return &search{s: s}
@@ -225,15 +258,15 @@ func (q *search) Write(p []byte) (int, error) {
 	}
 	q.b = append(q.b, p...)
 	b, i := q.b, q.at
-	if s.stubs {
+	if s.stubs.used {
 		for k := i; k+2 < len(b); k++ {
-			if h := stubHash(binary.LittleEndian.Uint64(b[k-7:])); s.maybe(h) {
+			if h := stubHash(binary.LittleEndian.Uint64(b[k-7:])); s.stubs.maybe(h) {
 				q.compare(k, h)
 			}
 		}
 	}
 	for ; i+2 < len(b); i += 2 {
-		if h := endHash(binary.LittleEndian.Uint64(b[i-7:])); s.maybe(h) {
+		if h := endHash(binary.LittleEndian.Uint64(b[i-7:])); s.long.maybe(h) {
 			q.compare(i, h)
 		}
 	}
@@ -247,13 +280,17 @@ func (q *search) Write(p []byte) (int, error) {
 
 // compare looks whether a needle ends at i or behind it.
 func (q *search) compare(i int, h uint64) {
-	for k := q.s.first(h); k >= 0; k = q.s.list[k].next {
-		l := q.s.list[k]
+	for k := q.s.first[h>>q.s.shift]; k >= 0; k = q.s.list[k].next {
+		l := &q.s.list[k]
+		if l.hash != h {
+			continue
+		}
 		n := &q.s.needles[l.needle]
+		text := q.s.end(n)
 		end := i + int(l.before)
 		b := q.b[:end+1]
-		switch before := len(b) - len(n.text) - 1; {
-		case !bytes.HasSuffix(b, n.text):
+		switch before := len(b) - len(text) - 1; {
+		case !bytes.HasSuffix(b, text):
 		case !n.whole, !alnum(q.b[end+1]) && (before < 0 || !alnum(b[before])):
 			q.hit = true
 		}
