@@ -15,6 +15,7 @@ type server struct {
 	version string
 
 	gateway  bool // it shows itself as one, or the user says so, or attempts were seen inside its calls
+	guessed  bool // it is one by a single call, in a capture that goes on: what follows may tell otherwise
 	listed   bool // it is in Linker.gateways
 	named    bool // by the user, one way or the other: nothing is learned
 	upstream int  // attempts at it that belong to another server's calls
@@ -144,9 +145,7 @@ func (l *Linker) chained(srv *server, client netip.Addr) bool {
 
 // promote makes a server a gateway.
 func (l *Linker) promote(s *server) {
-	if !s.gateway {
-		s.gateway = true
-	}
+	s.gateway, s.guessed = true, false
 	if !s.listed {
 		s.listed = true
 		l.gateways = append(l.gateways, s)
@@ -160,7 +159,7 @@ func (l *Linker) promote(s *server) {
 // role says what a demand's server is: a gateway, or not, or nobody knows yet.
 func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known bool) {
 	s := d.srv
-	if s.gateway {
+	if s.gateway && !s.guessed {
 		return true, true
 	}
 	if s.upstream > 0 || s.named {
@@ -171,18 +170,34 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 		l.nesting(d, window)
 	}
 	switch {
-	case s.nests >= 2 && s.enclosed == 0 && !l.guessing(), final && l.cfg.Hold == 0 && s.nests > 0 && s.enclosed == 0:
+	case s.guessed && s.enclosed > 0:
+		l.demote(s)
+		return false, true
+	case s.nests >= 2 && s.enclosed == 0 && !l.guessing():
 		l.promote(s)
+		return true, true
+	case s.guessed:
+		return true, true
+	case final && s.nests > 0 && s.enclosed == 0 && (l.cfg.Hold == 0 || !l.beside(d)):
+		l.promote(s)
+		s.guessed = l.cfg.Hold > 0
 		return true, true
 	case !final:
 		return false, false
 	case s.enclosed > 0:
 		return false, true
 	}
-	// Nothing tells, or, where not all is seen yet, not enough for more than this
-	// call. Beside a known gateway it is taken for one of its upstreams, asked
-	// outside of any call; alone it is what the capture is about.
+	// Nothing tells. Beside a known gateway it is taken for one of its
+	// upstreams, asked outside of any call; alone it is what the capture is
+	// about.
 	return !l.beside(d), true
+}
+
+// demote takes back what was guessed of a server.
+func (l *Linker) demote(s *server) {
+	s.gateway, s.guessed, s.listed = false, false, false
+	l.gateways = slices.DeleteFunc(l.gateways, func(g *server) bool { return g == s })
+	l.changed = true
 }
 
 // beside reports whether a demand may be what a known gateway asked: a gateway

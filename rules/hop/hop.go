@@ -243,7 +243,7 @@ func (l *Linker) asked(c *pair.Call) {
 		l.demands = append(l.demands, d)
 		l.byCall[c] = d
 	}
-	if srv.gateway && !l.chained(srv, x.Flow.Client.Addr()) || x.Kind == mcp.RESTList || x.Kind == mcp.RESTCall || x.Kind == mcp.RESTTest || x.Kind == mcp.Health || x.Kind == mcp.LLM {
+	if srv.gateway && !srv.guessed && !l.chained(srv, x.Flow.Client.Addr()) || x.Kind == mcp.RESTList || x.Kind == mcp.RESTCall || x.Kind == mcp.RESTTest || x.Kind == mcp.Health || x.Kind == mcp.LLM {
 		return
 	}
 	if s := l.begin(c); s != nil {
