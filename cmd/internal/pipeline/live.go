@@ -16,7 +16,7 @@ import (
 
 const (
 	beatEvery  = 100 * time.Millisecond // a quiet wire is looked at this often
-	ringDelay  = 150 * time.Millisecond // what the kernel, several sockets and batches may hold back: the clock of a quiet wire runs that much behind
+	ringDelay  = 100 * time.Millisecond // what the kernel may hold back: the clock of a quiet wire runs that much behind
 	drainLeast = 300 * time.Millisecond // after the cancelling, for what the kernel still holds
 	drainMost  = 2 * time.Second        // after it, for calls that wait for their answer
 )
