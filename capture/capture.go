@@ -59,7 +59,8 @@ type Secret struct {
 }
 
 // A Loss says that the capturing side dropped packets. The count is what was
-// lost since the last Loss of the same interface, never a running total.
+// lost since the last Loss of the same interface, never a running total; 0: they
+// were counted in another one, when it was not known yet where they are missing.
 type Loss struct {
 	Packets   uint64
 	Interface int

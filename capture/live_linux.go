@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,13 +18,18 @@ import (
 )
 
 const (
-	// A block of the ring is handed over when it is full or this old. With 128
+	// A block of the ring is handed over when it is full or this old: up to twice
+	// as old and two ticks of the kernel's clock, as its timer goes. With 128
 	// blocks, on a wire that is not busy, 2.5 s may pass before one is emptied.
 	liveRetire = 20 * time.Millisecond
 	// How often the kernel is asked for its counters and its interfaces.
 	liveCheck = time.Second
-	// With several sockets a packet waits so long for an earlier one.
-	liveHold = 2 * liveRetire
+	// On a quiet wire Idle is so old at most.
+	liveIdle = 50 * time.Millisecond
+	// With several sockets a packet waits so long for an earlier one: longer than
+	// a block is held back on a busy machine, and less than the default ring takes
+	// at 1 Gbit/s.
+	liveHold = 4 * liveRetire
 	// At most so many packets between two looks at the clock.
 	liveStride = 4096
 
@@ -49,7 +55,7 @@ type LiveSource struct {
 	last    *ring // the ring of the packet that was handed out last
 	packet  Packet
 	loss    Loss
-	losses  []Loss // to be handed out
+	losses  []lossAt // to be handed out
 	checked time.Time
 	since   int // packets since the clock was looked at
 
@@ -58,6 +64,8 @@ type LiveSource struct {
 	closed  atomic.Bool
 	done    bool // everything is released
 	stats   struct{ packets, drops, freezes atomic.Uint64 }
+	began   time.Time
+	idle    atomic.Int64 // since began
 }
 
 // OpenLive opens the sockets, which needs CAP_NET_RAW, and CAP_SYS_ADMIN to
@@ -73,7 +81,7 @@ func OpenLive(cfg Live) (*LiveSource, error) {
 	if cfg.Ring <= 0 {
 		cfg.Ring = defaultRing
 	}
-	s := &LiveSource{probe: -1, wake: -1, checked: time.Now()}
+	s := &LiveSource{probe: -1, wake: -1, checked: time.Now(), began: time.Now()}
 	err := inNamespace(cfg.NetNS, func() error { return s.open(cfg) })
 	if err != nil {
 		s.release()
@@ -120,8 +128,16 @@ func (s *LiveSource) Next() (Record, error) {
 			return s.nextLoss(), nil
 		}
 		r, wait := s.earliest()
-		if r != nil {
+		switch {
+		case r != nil && r.lossy:
+			s.lost(r)
+			return s.nextLoss(), nil
+		case r != nil:
 			return s.deliver(r), nil
+		}
+		now := time.Since(s.began)
+		if !slices.ContainsFunc(s.rings, (*ring).ready) {
+			s.idle.Store(int64(now))
 		}
 		if err := s.wait(wait); err != nil {
 			return Record{}, err
@@ -144,7 +160,7 @@ func (s *LiveSource) earliest() (*ring, time.Duration) {
 		}
 	}
 	if first == nil {
-		return nil, liveCheck
+		return nil, liveIdle
 	}
 	if empty {
 		// A clock that was set back makes the age negative: then nothing waits.
@@ -164,9 +180,27 @@ func (s *LiveSource) deliver(r *ring) Record {
 }
 
 func (s *LiveSource) nextLoss() Record {
-	s.loss = s.losses[0]
+	at := s.losses[0]
 	s.losses = s.losses[1:]
-	return Record{Num: s.num, Time: s.checked, Loss: &s.loss}
+	s.loss = at.Loss
+	return Record{Num: s.num, Time: at.time, Loss: &s.loss}
+}
+
+// A lossAt is a loss and when it was over, at the latest.
+type lossAt struct {
+	Loss
+	time time.Time
+}
+
+// lost says that packets are missing before the current one of a ring. Those
+// that were counted meanwhile may be missing behind it: the loss lasts until now.
+func (s *LiveSource) lost(r *ring) {
+	r.lossy = false
+	n := len(s.losses)
+	s.check(true)
+	if len(s.losses) == n { // they were counted before
+		s.losses = append(s.losses, lossAt{Loss{Interface: r.number, Reason: "kernel"}, r.time()})
+	}
 }
 
 // wait polls until a block is handed over, Close is called or the time is up.
@@ -205,7 +239,7 @@ func (s *LiveSource) check(force bool) {
 		s.stats.drops.Add(uint64(st.Drops))
 		s.stats.freezes.Add(uint64(st.Freeze_q_cnt))
 		if st.Drops > 0 {
-			s.losses = append(s.losses, Loss{Packets: uint64(st.Drops), Interface: r.number, Reason: "kernel"})
+			s.losses = append(s.losses, lossAt{Loss{Packets: uint64(st.Drops), Interface: r.number, Reason: "kernel"}, now})
 		}
 		r.rebind(s.probe)
 		s.look(r)
@@ -272,6 +306,11 @@ func (s *LiveSource) Close() error {
 func (s *LiveSource) Stats() LiveStats {
 	return LiveStats{s.stats.packets.Load(), s.stats.drops.Load(), s.stats.freezes.Load()}
 }
+
+// Idle returns when it was last seen that Next had handed out everything that
+// the kernel had: a packet that came before then, but for the last 20 ms, was
+// handed out.
+func (s *LiveSource) Idle() time.Time { return s.began.Add(time.Duration(s.idle.Load())) }
 
 func (s *LiveSource) release() {
 	s.mu.Lock()

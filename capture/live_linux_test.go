@@ -205,6 +205,72 @@ func TestLiveLossIsCounted(t *testing.T) {
 	}
 }
 
+// What was lost is told at the latest before the packet behind it, with a time
+// that is not before it, so that nothing is concluded from what is missing.
+func TestLiveLossIsPlaced(t *testing.T) {
+	needRoot(t)
+	sink, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	conn, err := net.Dial("udp", sink.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	cfg := filtered(t, fmt.Sprint("udp dst port ", sink.LocalAddr().(*net.UDPAddr).Port))
+	cfg.Ring = 1
+	s := openLive(t, cfg)
+	b := make([]byte, 1000)
+	next := uint32(0)
+	var sent []time.Time
+	send := func(n int) {
+		for range n {
+			binary.BigEndian.PutUint32(b, next)
+			now := time.Now()
+			if _, err := conn.Write(b); err == nil {
+				sent = append(sent, now)
+				next++
+			}
+		}
+	}
+	send(1000)
+	stop := time.AfterFunc(5*time.Second, func() { s.Close() })
+	defer stop.Stop()
+	want, jumps := uint32(0), 0
+	told, till := false, time.Time{}
+	for got := 0; got < 5000; {
+		r, err := s.Next()
+		if err != nil {
+			t.Fatalf("after %d packets: %v", got, err)
+		}
+		if r.Loss != nil {
+			told, till = true, r.Time
+			continue
+		}
+		if n := binary.BigEndian.Uint32(r.Packet.Data[42:]); n != want {
+			jumps++
+			if !told && till.Before(sent[n-1]) {
+				t.Errorf("packet %d after %d, and nothing is said", n, want-1)
+			}
+			want = n
+		}
+		want++
+		told = false
+		if got++; got%50 == 0 {
+			send(300) // more than is read: the ring is full time and again
+		}
+	}
+	s.Close()
+	for err == nil {
+		_, err = s.Next()
+	}
+	if jumps < 3 {
+		t.Errorf("%d times something was lost", jumps)
+	}
+}
+
 func TestLiveCloseUnblocks(t *testing.T) {
 	needRoot(t)
 	s := openLive(t, filtered(t, "port 1 and port 2"))

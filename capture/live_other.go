@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"time"
 )
 
 // A LiveSource exists on Linux only.
@@ -42,3 +43,6 @@ func DropCapabilities(keep ...Capability) error { return nil }
 
 // FilesAs is for Linux only.
 func FilesAs(uid, gid int, groups []int, f func()) error { return errors.ErrUnsupported }
+
+// Idle returns the zero time.
+func (*LiveSource) Idle() time.Time { return time.Time{} }

@@ -26,6 +26,7 @@ type ring struct {
 	size   int    // of a block
 	at     int    // the current block
 	ours   bool   // it is ours
+	lossy  bool   // packets were dropped before the current one, perhaps, and that was not said yet
 	left   uint32 // packets in it that were not handed out, the current one included
 	offset int    // of the current packet in mem
 }
@@ -205,9 +206,14 @@ func (r *ring) block() *unix.TpacketHdrV1 {
 func (r *ring) ready() bool {
 	for !r.ours {
 		b := r.block()
-		if atomic.LoadUint32(&b.Block_status)&unix.TP_STATUS_USER == 0 {
+		status := atomic.LoadUint32(&b.Block_status)
+		if status&unix.TP_STATUS_USER == 0 {
 			return false
 		}
+		// Set where packets were dropped since the counters were read, which is
+		// while there is no block for them: before the first packet of this one,
+		// or of one before it.
+		r.lossy = r.lossy || status&unix.TP_STATUS_LOSING != 0
 		r.ours, r.left = true, b.Num_pkts
 		r.offset = r.at*r.size + int(b.Offset_to_first_pkt)
 		if r.left == 0 {

@@ -276,3 +276,225 @@ func TestCapabilityIsDropped(t *testing.T) {
 		t.Errorf("status %d: %s", status, &c.err)
 	}
 }
+
+// ip runs ip(8), and skips the test where that cannot be.
+func ip(t *testing.T, args string) {
+	t.Helper()
+	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		t.Skipf("ip %s: %v: %s", args, err, out)
+	}
+}
+
+// namespaces makes network namespaces with loopback, which go with the test.
+func namespaces(t *testing.T, names ...string) []string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("ip is not installed")
+	}
+	var list []string
+	for _, n := range names {
+		name := fmt.Sprintf("mcp401-%s-%d", n, os.Getpid())
+		ip(t, "netns add "+name)
+		t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
+		ip(t, "-n "+name+" link set lo up")
+		list = append(list, name)
+	}
+	return list
+}
+
+// An interface that goes is said, once, and that it is back; what is on it then
+// is found.
+func TestInterfaceComesAndGoes(t *testing.T) {
+	n := namespaces(t, "if")[0]
+	add := func() {
+		ip(t, "-n "+n+" link add v0 type veth peer name v1")
+		ip(t, "-n "+n+" link set v0 up")
+		ip(t, "-n "+n+" link set v1 up")
+	}
+	add()
+	c := begin(t, nil, "live", "--netns", n, "-i", "v0", "-i", "lo", "tcp")
+	said := func(want string) {
+		t.Helper()
+		c.until(want, func() bool { return strings.Contains(c.err.String(), want) })
+	}
+	ip(t, "-n "+n+" link set v0 down")
+	said("mcp401: v0: the interface is down: nothing is captured on it until it is up\n")
+	ip(t, "-n "+n+" link set v0 up")
+	said("mcp401: v0: the interface is up again\n")
+	ip(t, "-n "+n+" link del v0")
+	said("mcp401: v0: the interface is gone: ")
+	add()
+	c.until("up twice", func() bool { return strings.Count(c.err.String(), "v0: the interface is up again") == 2 })
+	if status := c.end(); status != 0 || strings.Count(c.err.String(), "\n") != 4 {
+		t.Errorf("status %d: %s", status, &c.err)
+	}
+}
+
+// A gateway that is started anew on its port is the same gateway.
+func TestGatewayRestarts(t *testing.T) {
+	f := newFaulty(t)
+	c := begin(t, []string{"SUDO_UID="}, append([]string{"live", "-i", "lo"}, strings.Fields(f.filter())...)...)
+	f.ask(t)
+	c.found(1)
+	http.DefaultClient.CloseIdleConnections()
+	handler, at := f.gateway.Config.Handler, f.gateway.Listener.Addr().String()
+	f.gateway.Close()
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Skip(err)
+	}
+	next := httptest.NewUnstartedServer(handler)
+	next.Listener.Close()
+	next.Listener = l
+	next.Start()
+	defer next.Close()
+	f.ask(t)
+	c.found(2)
+	if status := c.end(); status != 1 || c.err.String() != "" {
+		t.Errorf("status %d: %s", status, &c.err)
+	}
+}
+
+// TestRole is a process of another test in a namespace, and nothing by itself.
+func TestRole(t *testing.T) {
+	role, at, next := os.Getenv("MCP401_ROLE"), os.Getenv("MCP401_AT"), os.Getenv("MCP401_NEXT")
+	serve := func(h http.HandlerFunc) { t.Error(http.ListenAndServe(at, h)) }
+	switch role {
+	case "upstream":
+		serve(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		})
+	case "gateway":
+		serve(func(w http.ResponseWriter, r *http.Request) {
+			ask, _ := http.NewRequest("POST", "http://"+next+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}`))
+			ask.Header.Set("Content-Type", "application/json")
+			ask.Header.Set("Authorization", r.Header.Get("Authorization"))
+			if a, err := http.DefaultClient.Do(ask); err == nil {
+				io.Copy(io.Discard, a.Body)
+				a.Body.Close()
+			}
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"jsonrpc":"2.0","id":7,"result":{"tools":[]}}`)
+		})
+	case "client":
+		var err error
+		for range 50 {
+			r, _ := http.NewRequest("POST", "http://"+next+"/issues/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":7,"method":"tools/list"}`))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Authorization", "Bearer stale-token")
+			var a *http.Response
+			if a, err = http.DefaultClient.Do(r); err == nil {
+				io.Copy(io.Discard, a.Body)
+				a.Body.Close()
+				fmt.Printf("answered %d\n", time.Now().UnixNano())
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Fatal(err)
+	}
+}
+
+// role starts this test binary in a namespace.
+func role(t *testing.T, ns, role, at, next string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("ip", "netns", "exec", ns, os.Args[0], "-test.run", "^TestRole$")
+	cmd.Env = append(os.Environ(), "MCP401_ROLE="+role, "MCP401_AT="+at, "MCP401_NEXT="+next)
+	return cmd
+}
+
+// A container's packets are seen on its bridge and on its veth: a call is one
+// call all the same, told within a second although nothing follows it.
+func TestSeenOnSeveralInterfaces(t *testing.T) {
+	ns := namespaces(t, "host", "pod")
+	host, pod := ns[0], ns[1]
+	ip(t, "-n "+host+" link add br0 type bridge")
+	ip(t, "-n "+host+" addr add 10.77.0.1/24 dev br0")
+	ip(t, "-n "+host+" link add h0 type veth peer name eth0 netns "+pod)
+	ip(t, "-n "+host+" link set h0 master br0")
+	ip(t, "-n "+host+" link set h0 up")
+	ip(t, "-n "+host+" link set br0 up")
+	ip(t, "-n "+pod+" addr add 10.77.0.2/24 dev eth0")
+	ip(t, "-n "+pod+" link set eth0 up")
+	for _, r := range []*exec.Cmd{role(t, host, "upstream", "10.77.0.1:9101", ""), role(t, pod, "gateway", "10.77.0.2:4000", "10.77.0.1:9101")} {
+		if err := r.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer r.Wait()
+		defer r.Process.Kill()
+	}
+	if out, err := role(t, host, "client", "", "10.77.0.2:4000").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, interfaces := range []string{"any", "br0 h0", "any br0 h0", "h0"} {
+		t.Run(interfaces, func(t *testing.T) {
+			args := []string{"live", "--netns", host}
+			for _, name := range strings.Fields(interfaces) {
+				args = append(args, "-i", name)
+			}
+			c := begin(t, nil, append(args, "tcp")...)
+			out, err := role(t, host, "client", "", "10.77.0.2:4000").CombinedOutput()
+			var at int64
+			if _, bad := fmt.Sscanf(string(out), "answered %d", &at); err != nil || bad != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for deadline := time.Now().Add(10 * time.Second); !strings.Contains(c.out.String(), `{"finding":`) && time.Now().Before(deadline); {
+				time.Sleep(5 * time.Millisecond)
+			}
+			late := time.Since(time.Unix(0, at))
+			t.Logf("told %v after the answer", late)
+			if late > time.Second {
+				t.Errorf("told %v after the answer", late)
+			}
+			time.Sleep(500 * time.Millisecond)
+			status := c.end()
+			cases := strings.Count(c.out.String(), `{"case":`)
+			if status != 1 || cases != 1 || strings.Count(c.out.String(), `{"finding":{"rule":"swallowed-401"`) != 1 {
+				t.Errorf("status %d, %d cases\n%s%s", status, cases, &c.out, &c.err)
+			}
+		})
+	}
+}
+
+// The second signal ends the program at once, though a call is open.
+func TestSecondSignal(t *testing.T) {
+	name, err := static()
+	if err != nil {
+		t.Fatal(err)
+	}
+	capture, err := os.ReadFile("../../samples/swallowed-401-token-rejected/capture.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &captor{t: t, cmd: exec.Command(name, "live", "-r", "-")}
+	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.err
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.cmd.Process.Kill()
+	// Up to the client's request, and no more.
+	if i := bytes.Index(capture, []byte("tools/list")); i < 0 {
+		t.Fatal("no request in the capture")
+	} else if _, err := in.Write(capture[:i+600]); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the run begins", func() bool { return strings.Contains(c.out.String(), `{"run":`) })
+	time.Sleep(300 * time.Millisecond)
+	c.cmd.Process.Signal(syscall.SIGINT)
+	time.Sleep(200 * time.Millisecond)
+	from := time.Now()
+	c.cmd.Process.Signal(syscall.SIGINT)
+	c.cmd.Wait()
+	ws := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if took := time.Since(from); took > time.Second || !ws.Signaled() || ws.Signal() != syscall.SIGINT || strings.Contains(c.out.String(), `{"summary":`) {
+		t.Errorf("over after %v: %v\n%s%s", took, c.cmd.ProcessState, &c.out, &c.err)
+	}
+}

@@ -47,6 +47,12 @@ func exposition(t *testing.T) string {
 	}
 	defer traces.Close(0)
 	m.Traces(traces)
+	m.State(live.State{
+		Capture: func() capture.LiveStats { return capture.LiveStats{} },
+		Links:   func() map[string]bool { return map[string]bool{"lo": true} },
+		Written: func() (frames, lost, late, cut int64) { return },
+	})
+	m.Beat(pipeline.Beat{Limits: map[string]int{"held": 1}})
 	src, err := capture.Open([]string{"-"}, bytes.NewReader(samples.Tour), capture.Options{})
 	if err != nil {
 		t.Fatal(err)

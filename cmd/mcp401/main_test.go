@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"os"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"mcp401/capture/capturetest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"examples": examples,
 			"status":   status,
+			"wrap":     wrap,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
@@ -84,4 +88,18 @@ func examples(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}
+}
+
+// wrap SCRIPT OUT KEYS [http2] writes a conversation as a capture of TLS, and the
+// keys of it.
+func wrap(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: wrap script out keys [http2]")
+	}
+	conv, err := capturetest.Parse([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	w := capturetest.Wrap{TLS: tls.VersionTLS13, HTTP2: len(args) > 3}
+	c := conv.Wrap(w)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), c.Bytes, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), c.Keys, 0o600))
 }

@@ -171,7 +171,7 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 		l.nesting(d, window)
 	}
 	switch {
-	case s.nests >= 2 && s.enclosed == 0, final && s.nests > 0 && s.enclosed == 0:
+	case s.nests >= 2 && s.enclosed == 0 && !l.guessing(), final && l.cfg.Hold == 0 && s.nests > 0 && s.enclosed == 0:
 		l.promote(s)
 		return true, true
 	case !final:
@@ -179,16 +179,28 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 	case s.enclosed > 0:
 		return false, true
 	}
-	// Nothing tells. Beside a known gateway it is taken for one of its
-	// upstreams, asked outside of any call; alone it is what the capture is
-	// about.
+	// Nothing tells, or, where not all is seen yet, not enough for more than this
+	// call. Beside a known gateway it is taken for one of its upstreams, asked
+	// outside of any call; alone it is what the capture is about.
+	return !l.beside(d), true
+}
+
+// beside reports whether a demand may be what a known gateway asked: a gateway
+// lists its upstreams when it starts, and tests their health, beside each other
+// and outside of any call.
+func (l *Linker) beside(d *demand) bool {
 	for _, g := range l.gateways {
 		if g.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
-			return false, true
+			return true
 		}
 	}
-	return true, true
+	return l.guessing()
 }
+
+// guessing reports whether a server would be taken for a gateway by how calls
+// lie in time although the user has named others, in a capture that goes on:
+// then what is taken for granted wrongly is never set right.
+func (l *Linker) guessing() bool { return l.cfg.Hold > 0 && len(l.cfg.Gateways) > 0 }
 
 // nesting counts for a server whether its calls hold attempts, or lie inside
 // the calls of another.

@@ -91,17 +91,19 @@ func (c *csvWriter) Close() error {
 // inert keeps a spreadsheet from taking a cell for a formula: the cells that
 // OWASP names as such get an apostrophe in front, which spreadsheets take for
 // "this is text". Control characters have no meaning in a cell and can hide
-// what stands there.
+// what stands there. Where lists are separated by semicolons a spreadsheet ends
+// a cell at one, whatever quotes it, so that what follows is a cell too.
 func inert(cell string) string {
 	cell = visible(cell)
-	// Some readers trim what comes first, and then see the formula.
-	switch trimmed := strings.TrimLeft(cell, " \"'"); {
-	case trimmed == "":
-		return cell
-	case strings.ContainsRune("=+-@＝＋－＠", []rune(trimmed)[0]):
-		return "'" + cell
+	parts := strings.Split(cell, ";")
+	for i, part := range parts {
+		// Some readers trim what comes first, and then see the formula.
+		trimmed := strings.TrimLeft(part, " \"'")
+		if trimmed != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(trimmed)[0]) {
+			parts[i] = "'" + part
+		}
 	}
-	return cell
+	return strings.Join(parts, ";")
 }
 
 func deref(s *string) string {

@@ -72,6 +72,8 @@ func TestCSVHasNoFormula(t *testing.T) {
 		"\r=1":                    "[U+000D]=1",
 		"\n=1":                    "[U+000A]=1",
 		"a=b":                     "a=b",
+		"a;b":                     "a;b",
+		"a;=1;\"-2;;@x":           "a;'=1;'\"-2;;'@x",
 		"\u202eevil":              "[U+202E]evil",
 		"=HYPERLINK(\"x\",\"y\")": "'=HYPERLINK(\"x\",\"y\")",
 	} {

@@ -14,7 +14,7 @@ func TestBrowser(t *testing.T) {
 		c         hop.Case
 		text, fix string
 	}{
-		{hop.Case{HAR: true}, "no tools, and a HAR shows only the browser's side", "this HAR has only the browser's side; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway"},
+		{hop.Case{HAR: true}, "no tools, and a HAR shows only the browser's side", "this HAR has only the browser's side; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` or `mcp401 live -i any` on the gateway"},
 		{hop.Case{HAR: true, Via: hop.AdminPage}, "LiteLLM's admin page", "admin page"},
 		{hop.Case{HAR: true, Via: hop.Inspector, Target: "http://gw/a/mcp"}, "MCP Inspector for http://gw/a/mcp", "its proxy"},
 	} {

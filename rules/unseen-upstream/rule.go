@@ -54,7 +54,7 @@ func match(c *hop.Case) (rules.Finding, bool) {
 
 // browser words what a HAR cannot show, and what to do next in its stead.
 func browser(c *hop.Case) (text, fix string) {
-	const capture = "this HAR has only the browser's side; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway"
+	const capture = "this HAR has only the browser's side; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` or `mcp401 live -i any` on the gateway"
 	switch c.Via {
 	case hop.AdminPage:
 		return "no tools on LiteLLM's admin page, and a HAR shows only the browser's side",
@@ -62,7 +62,7 @@ func browser(c *hop.Case) (text, fix string) {
 				" where LiteLLM 1.94 or later also says in `_meta` how each server answered"
 	case hop.Inspector:
 		return "no tools in MCP Inspector for " + c.Target + ", and a HAR shows only its own side",
-			"this HAR has only what MCP Inspector's page and its proxy said to each other; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` on the gateway" +
+			"this HAR has only what MCP Inspector's page and its proxy said to each other; to prove it, run `tcpdump -i any -s 0 -w gateway.pcap` or `mcp401 live -i any` on the gateway" +
 				" and press List Tools again, or ask the gateway itself with curl and `x-litellm-mcp-debug: true`"
 	}
 	return "no tools, and a HAR shows only the browser's side",

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +14,8 @@ import (
 
 // attend has what happens to a run said on standard error: interfaces that come
 // and go, packets that are dropped, limits that are hit, a clock that is set, a
-// webhook that cannot be reached; each when it begins, and when it is over.
+// webhook or a collector that cannot be reached; each when it begins, and when it
+// is over.
 func attend(src capture.Source, s *session, warn func(error)) {
 	s.watch.Note = func(n decode.Note) {
 		if err := noted(n); err != nil {
@@ -23,19 +23,18 @@ func attend(src capture.Source, s *session, warn func(error)) {
 		}
 	}
 	links := linksOf(src, s.wire.names())
-	var hook error // what was said of the webhook
+	var elsewhere []*outage
+	if s.tell != nil && s.tell.webhook != nil {
+		elsewhere = append(elsewhere, &outage{name: "--webhook", what: "messages", fault: s.tell.webhook.Fault})
+	}
+	if s.tell != nil && s.tell.traces != nil {
+		elsewhere = append(elsewhere, &outage{name: "--otlp", what: "spans", fault: s.tell.traces.Fault})
+	}
 	beat := s.watch.Beat
 	s.watch.Beat = func(b pipeline.Beat) {
 		links.look(warn)
-		if s.tell != nil && s.tell.webhook != nil {
-			now := s.tell.webhook.Fault()
-			switch {
-			case now != nil && hook == nil:
-				warn(fmt.Errorf("--webhook: a message is lost, and capturing goes on: %w", now))
-			case now == nil && hook != nil:
-				warn(errors.New("--webhook: messages are sent again"))
-			}
-			hook = now
+		for _, o := range elsewhere {
+			o.look(warn)
 		}
 		if beat != nil {
 			beat(b)
@@ -44,6 +43,25 @@ func attend(src capture.Source, s *session, warn func(error)) {
 	if live, ok := src.(*capture.LiveSource); ok && s.tell != nil {
 		s.tell.state.Capture, s.tell.state.Links = live.Stats, links.all
 	}
+}
+
+// An outage is of what is told of a run elsewhere: said when it begins, and when
+// it is over.
+type outage struct {
+	name, what string
+	fault      func() error
+	said       error
+}
+
+func (o *outage) look(warn func(error)) {
+	now := o.fault()
+	switch {
+	case now != nil && o.said == nil:
+		warn(fmt.Errorf("%s: %s are lost, and capturing goes on: %w", o.name, o.what, now))
+	case now == nil && o.said != nil:
+		warn(fmt.Errorf("%s: %s are sent again", o.name, o.what))
+	}
+	o.said = now
 }
 
 // noted is what is said of a note at once; nil: nothing, it stands in the

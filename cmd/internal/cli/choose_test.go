@@ -19,6 +19,7 @@ import (
 
 	"mcp401/capture"
 	"mcp401/cmd/internal/pipeline"
+	"mcp401/rules/hop"
 	"mcp401/rules/report"
 	"mcp401/samples"
 )
@@ -153,10 +154,10 @@ func (f *filtered) Next() (capture.Record, error) {
 
 // judged returns the cases of a capture without their frames, and where its
 // gateways and upstreams are.
-func judged(t *testing.T, src capture.Source) (cases []string, gateways, upstreams map[string]bool) {
+func judged(t *testing.T, src capture.Source, cfg pipeline.Config) (cases []string, gateways, upstreams map[string]bool) {
 	t.Helper()
 	gateways, upstreams = map[string]bool{}, map[string]bool{}
-	_, err := pipeline.Run(context.Background(), src, pipeline.Config{}, func(o report.Object) error {
+	_, err := pipeline.Run(context.Background(), src, cfg, func(o report.Object) error {
 		if c := o.Case; c != nil {
 			line := fmt.Sprintf("%v %s %s %s %s %s", c.Time, c.Client, c.Path, c.Verdict, c.Cause, c.Confidence)
 			gateways[c.Gateway] = true
@@ -194,7 +195,7 @@ func TestChosenHidesNothing(t *testing.T) {
 				}
 				return src
 			}
-			want, gateways, upstreams := judged(t, open())
+			want, gateways, upstreams := judged(t, open(), pipeline.Config{})
 			text := "mcp_servers:\n"
 			for i, at := range slices.Sorted(maps.Keys(upstreams)) {
 				text += fmt.Sprintf("  s%d: {url: \"http://%s/mcp\"}\n", i, at)
@@ -214,10 +215,47 @@ func TestChosenHidesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				src := &filtered{Source: open(), programs: map[capture.LinkType]*bpf.VM{}, choose: w.chosen.Program}
-				got, _, _ := judged(t, src)
+				got, _, _ := judged(t, src, pipeline.Config{})
 				t.Logf("%s: %d cases, %d packets dropped", w.chosen, len(got), src.dropped)
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("%s: %s", w.chosen, d)
+				}
+			}
+		})
+	}
+}
+
+// What is told as it comes is what is told of the whole, where the gateway is
+// named: also of a gateway that lists its upstreams before anybody asks it.
+func TestLiveTellsTheSame(t *testing.T) {
+	captures, _ := filepath.Glob("../../../../shared/captures/*.pcap")
+	if len(captures) == 0 {
+		t.Log("../shared/captures is absent: the built-in capture alone")
+	}
+	for _, name := range append(captures, "-") {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			open := func() capture.Source {
+				src, err := capture.Open([]string{name}, bytes.NewReader(samples.Tour), capture.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if keys, err := os.ReadFile(strings.TrimSuffix(name, ".pcap") + ".keys"); err == nil {
+					return withKeys(src, [][]byte{keys})
+				}
+				return src
+			}
+			want, _, _ := judged(t, open(), pipeline.Config{})
+			named := hop.Config{Hold: liveHold, Gateways: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 4000)}}
+			got, _, _ := judged(t, open(), pipeline.Config{Hop: named, Live: &pipeline.Live{}})
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("of %d cases (-whole +live): %s", len(want), d)
+			}
+			// Not named, a gateway's own first questions may be told as calls; they
+			// accuse nobody.
+			got, _, _ = judged(t, open(), pipeline.Config{Hop: hop.Config{Hold: liveHold}, Live: &pipeline.Live{}})
+			for _, line := range got {
+				if !slices.Contains(want, line) && (strings.Contains(line, "swallowed") || strings.Contains(line, "partial") || strings.Contains(line, "without-tools")) {
+					t.Errorf("told live only: %s", line)
 				}
 			}
 		})

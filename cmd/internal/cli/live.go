@@ -53,7 +53,21 @@ func (a *app) live() *cobra.Command {
 		Long: `live listens beside a gateway and says within a second of a call's end that its
 tools have vanished, and why. On a terminal a table of the upstreams is kept up
 to date below a line for each new finding; elsewhere every object of the report
-is one line of JSON. FILTER is a capture filter in tcpdump's language.
+is one line of JSON. FILTER is a capture filter in tcpdump's language; without
+one all TCP is captured, and whatever may carry it, or, with --config and
+--gateway or --pid, where the file names every upstream, their ports.
+
+With -w the connections of the calls, both hops of them, are written to a pcapng
+file with the keys that open them: what carried MCP or a token request, what a
+call was found to have caused, and what cannot be read between the gateway and
+its upstreams while a call is open. A comment on the frame that begins a call
+says its verdict, and the number that the frame has in this run's report; in
+Wireshark the display filter frame.comment shows them all. FILE is for its owner
+alone, holds secrets, and is complete after each write; SIGHUP begins another.
+
+Who is root becomes the user that called sudo, or nobody, once the interfaces
+are open, if that user can read the key logs and write beside FILE; else he stays
+root with the right to files alone. Others give up CAP_NET_RAW.
 
 The first SIGINT or SIGTERM ends it as soon as the calls under way have their
 answers, 2 seconds later at most, with a summary; the second one ends it at
@@ -63,6 +77,7 @@ Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 the
 job could not be done.`,
 		Example: `  mcp401 live -r capture.pcap
   mcp401 live --format lines -r capture.pcap
+  mcp401 live -w calls.pcapng -C 100 -W 5 -r capture.pcap
   cat capture.pcap | mcp401 live -r -`,
 		RunE: func(cmd *cobra.Command, filter []string) error {
 			w.filter = strings.Join(filter, " ")
@@ -174,7 +189,9 @@ func (a *app) watch(ctx context.Context, s session) error {
 		return err
 	}
 	sink.live = true
-	_, s.watch.Clock = src.(*capture.LiveSource)
+	if wire, ok := src.(*capture.LiveSource); ok {
+		s.watch.Clock, s.watch.Idle = true, wire.Idle
+	}
 	s.watch.Keys = keys.more
 	cfg.Live, cfg.Hop.Hold = &s.watch, liveHold
 	cfg.Inputs = func() []report.Input { return listened(src, s.wire) }

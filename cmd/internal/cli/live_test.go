@@ -95,7 +95,7 @@ func TestOTLP(t *testing.T) {
 	if got := Main([]string{"live", "-r", "-", "--otlp", collector.URL}, bytes.NewReader(samples.Tour), &out, &errs); got != statusFound {
 		t.Errorf("status %d", got)
 	}
-	if said := errs.String(); !strings.HasPrefix(said, "mcp401: --otlp: 0 spans sent, ") || !strings.HasSuffix(said, "; the last: answered 400\n") {
+	if said := errs.String(); !strings.Contains(said, "mcp401: --otlp: 0 spans sent, ") || !strings.HasSuffix(said, "; the last: answered 400\n") {
 		t.Errorf("said %q", said)
 	}
 }
@@ -151,5 +151,19 @@ func TestScreenView(t *testing.T) {
 	board := strings.Join(v.board.Lines(80), "\r\n") + "\r\n"
 	if want := board + "\x1b[2A\r\x1b[JLINE\n" + board; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// What cannot be told elsewhere is said when it begins and when it is over.
+func TestOutage(t *testing.T) {
+	var fault error
+	var said []string
+	o := outage{name: "--otlp", what: "spans", fault: func() error { return fault }}
+	for _, now := range []error{nil, errors.New("answered 503"), errors.New("answered 500"), nil, nil} {
+		fault = now
+		o.look(func(err error) { said = append(said, err.Error()) })
+	}
+	if got := strings.Join(said, "\n"); got != "--otlp: spans are lost, and capturing goes on: answered 503\n--otlp: spans are sent again" {
+		t.Errorf("said %q", said)
 	}
 }

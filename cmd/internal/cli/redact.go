@@ -41,7 +41,7 @@ frame that its own has become, and no credential of IN is found in it, as it is,
 in base64, hex or escaped.`,
 		Example: `  mcp401 redact capture.pcap safe.pcap
   mcp401 redact --hosts capture.pcap safe.pcap
-  mcp401 redact --clear --keylog gateway.keys capture.pcap safe.pcap`,
+  mcp401 redact --clear --keylog gateway.keys tls.pcap safe.pcap`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return hinted(fmt.Errorf("redact takes two files, not %d", len(args)), cmd.CommandPath()+" IN OUT")

@@ -31,7 +31,7 @@ func (w *wire) flags(f *pflag.FlagSet) {
 	f.StringVarP(&w.read, "read", "r", "", "read `FILE`, a pipe that is written as packets come, in place of an interface; - is standard input")
 	f.StringVar(&w.program, "bpf-file", "", "a filter compiled by tcpdump -ddd, from `FILE`")
 	f.IntVarP(&w.snap, "snapshot-length", "s", 256<<10, "keep `BYTES` of each packet; 0: the default")
-	f.IntVarP(&w.ring, "buffer-size", "B", 16<<10, "`KIB` of the kernel's ring for each interface: what comes while this program is busy")
+	f.IntVarP(&w.ring, "buffer-size", "B", 32<<10, "`KIB` of the kernel's ring for each interface: what comes while this program is busy")
 	f.BoolVarP(&w.quiet, "no-promiscuous-mode", "p", false, "do not put a named interface into promiscuous mode")
 	f.StringVarP(&w.user, "user", "Z", "", "become `NAME` when the interfaces are open; as root without it who called sudo, or nobody")
 	f.IntVar(&w.pid, "pid", 0, "`PID` of the gateway: it is recognised by the ports it listens on, in its network namespace")

@@ -1,6 +1,6 @@
 // Package live says what a run on the wire finds, while it goes on: rows for a
-// terminal, a line for each new finding, counters for Prometheus, and messages
-// to a webhook.
+// terminal, a line for each new finding, counters for Prometheus, traces for
+// OpenTelemetry, and messages to a webhook.
 //
 // It decides nothing about traffic and is never waited for: what the outside
 // does not take in time is counted and dropped. The one trick: a finding has a

@@ -114,6 +114,14 @@ func (t *Traces) Sent() int64 { return t.upload.sent.Load() }
 // Lost returns how many spans were lost until now.
 func (t *Traces) Lost() int64 { return t.upload.lost.Load() + t.dropped.Load() }
 
+// Fault returns why the last spans could not be sent, nil when they could.
+func (t *Traces) Fault() error {
+	if err := t.upload.ill.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Close sends what waits, for as long as patience, and returns an error where
 // spans were lost. Nothing is sent after it.
 func (t *Traces) Close(patience time.Duration) error {
@@ -137,8 +145,9 @@ type uploader struct {
 	sender              *sender
 	ctx                 context.Context
 	stop                context.CancelFunc
-	waiting, sent, lost atomic.Int64 // spans
-	why                 error        // of the last loss; valid after the exporter's end
+	waiting, sent, lost atomic.Int64          // spans
+	why                 error                 // of the last loss; valid after the exporter's end
+	ill                 atomic.Pointer[error] // why the last request was lost; nil: it was not
 }
 
 // Start has nothing to do.
@@ -172,8 +181,10 @@ func (u *uploader) UploadTraces(_ context.Context, list []*tracepb.ResourceSpans
 		if u.why == nil || u.ctx.Err() == nil { // the end of patience is no reason
 			u.why = err
 		}
+		u.ill.Store(&err)
 		return nil
 	}
+	u.ill.Store(nil)
 	refused := min(rejected(answer), n)
 	if refused > 0 {
 		u.lost.Add(refused)

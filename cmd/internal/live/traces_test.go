@@ -341,6 +341,9 @@ func TestTraceFailures(t *testing.T) {
 		if n := len(col.bodies); c.again != (n > 2) || !c.again && n != 1 {
 			t.Errorf("%d: %d requests", c.status, n)
 		}
+		if (traces.Fault() == nil) != c.taken {
+			t.Errorf("%d: fault %v", c.status, traces.Fault())
+		}
 		if c.taken {
 			if err != nil || traces.Sent() != 2 || traces.Lost() != 0 {
 				t.Errorf("%d: %v", c.status, err)
@@ -358,7 +361,7 @@ func TestTraceFailures(t *testing.T) {
 	})
 	traces := newTestTraces(t, col.URL)
 	traces.Case(swallowed("bad"))
-	if err := traces.Close(10 * time.Second); err != nil || traces.Sent() != 2 {
+	if err := traces.Close(10 * time.Second); err != nil || traces.Sent() != 2 || traces.Fault() != nil {
 		t.Errorf("a collector that was not well: %v, %d sent", err, traces.Sent())
 	}
 	col.Close()

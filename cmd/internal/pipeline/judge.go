@@ -117,10 +117,12 @@ func (j *judge) last(found []stack.Event) {
 func (j *judge) loss(r capture.Record) {
 	at := decode.Mark{Frame: r.Num, Time: r.Time}
 	j.summary.Lost.CaptureDrops += r.Loss.Packets
-	j.note(decode.Note{
-		Code: "capture/drops", At: at, N: int(min(r.Loss.Packets, 1<<62)),
-		Text: "packets were dropped while capturing: what is missing here was perhaps sent",
-	})
+	if r.Loss.Packets > 0 {
+		j.note(decode.Note{
+			Code: "capture/drops", At: at, N: int(min(r.Loss.Packets, 1<<62)),
+			Text: "packets were dropped while capturing: what is missing here was perhaps sent",
+		})
+	}
 	if j.linker != nil {
 		j.linker.Loss(at)
 	}

@@ -16,7 +16,7 @@ import (
 
 const (
 	beatEvery  = 100 * time.Millisecond // a quiet wire is looked at this often
-	ringDelay  = 100 * time.Millisecond // what the kernel may hold back: the clock of a quiet wire runs that much behind
+	ringDelay  = 150 * time.Millisecond // what the kernel, several sockets and batches may hold back: the clock of a quiet wire runs that much behind
 	drainLeast = 300 * time.Millisecond // after the cancelling, for what the kernel still holds
 	drainMost  = 2 * time.Second        // after it, for calls that wait for their answer
 )
@@ -33,6 +33,11 @@ type Live struct {
 	// Clock says that times are those of this machine's clock as packets come, so
 	// that a clock which is set forward can be told from silence.
 	Clock bool
+
+	// Idle returns when nothing was known to wait in the source: time goes on as
+	// far as that while no record comes, so that on a busy machine it is never
+	// ahead of what was captured and not read. nil: now.
+	Idle func() time.Time
 
 	// For who keeps frames: each record after it was decoded, with where its
 	// packet belongs and what was found in it, before that is judged; a record of
@@ -67,8 +72,8 @@ type Beat struct {
 // open has its verdict.
 func live(ctx context.Context, src capture.Source, cfg Config, stackCfg stack.Config, j *judge) error {
 	stackCfg.Hello = cfg.Live.Hello
-	l := &liveRun{cfg: cfg.Live, stack: stackCfg, src: src, j: j}
 	r := newReader(src, cfg.Progress)
+	l := &liveRun{cfg: cfg.Live, stack: stackCfg, src: src, reader: r, j: j}
 	go r.start()
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
@@ -105,10 +110,11 @@ func live(ctx context.Context, src capture.Source, cfg Config, stackCfg stack.Co
 
 // A liveRun is the state of live.
 type liveRun struct {
-	cfg   *Live
-	stack stack.Config
-	src   capture.Source
-	j     *judge
+	cfg    *Live
+	stack  stack.Config
+	src    capture.Source
+	reader *reader
+	j      *judge
 
 	d       *stack.Decoder // nil: no record yet
 	found   []stack.Event
@@ -162,6 +168,9 @@ func (l *liveRun) record(r capture.Record) {
 	l.kept(r)
 	if r.Packet != nil {
 		l.clock = l.d.Clock()
+		if l.cfg.Clock {
+			l.came = time.Now()
+		}
 	}
 	if !l.clock.IsZero() {
 		r.Time = l.clock // the judge has no other
@@ -195,9 +204,9 @@ func (l *liveRun) keys() {
 // beat lets time pass.
 func (l *liveRun) beat() {
 	l.keys()
-	if l.d != nil && !l.clock.IsZero() && l.j.err == nil {
+	if at, ok := l.read(); ok && l.d != nil && !l.clock.IsZero() && l.j.err == nil {
 		// What the kernel has not handed over yet must not be late.
-		now := l.clock.Add(max(0, time.Since(l.came)-ringDelay))
+		now := l.clock.Add(max(0, at.Sub(l.came)-ringDelay))
 		l.d.Tick(now)
 		l.kept(capture.Record{})
 		l.j.events(l.found)
@@ -216,6 +225,19 @@ func (l *liveRun) beat() {
 	}
 }
 
+// read returns up to when all that was captured was judged, but for what the
+// kernel holds back; false: there is more to be judged first.
+func (l *liveRun) read() (time.Time, bool) {
+	at := time.Now()
+	if l.cfg.Idle != nil {
+		at = l.cfg.Idle()
+	}
+	if from := l.reader.filling.Load(); from != nil && from.Before(at) {
+		at = *from
+	}
+	return at, len(l.reader.full) == 0
+}
+
 // over reports whether nothing is waited for any more.
 func (l *liveRun) over() bool {
 	if l.j.err != nil {
@@ -225,7 +247,8 @@ func (l *liveRun) over() bool {
 		return false
 	}
 	since := time.Since(l.stopped)
-	return since >= drainMost || since >= drainLeast && l.j.linker.Open() == 0
+	at, ok := l.read()
+	return since >= drainMost || since >= drainLeast && l.j.linker.Open() == 0 && ok && at.After(l.stopped)
 }
 
 // end closes the decoder; err is what ended the reading. Who closed the source

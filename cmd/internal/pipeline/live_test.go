@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"mcp401/capture"
 	"mcp401/capture/capturetest"
+	"mcp401/decode"
 	"mcp401/rules"
 	"mcp401/rules/hop"
 	"mcp401/rules/report"
@@ -213,4 +215,69 @@ func TestUntil(t *testing.T) {
 	if _, err := Run(context.Background(), &tape{}, cfg, func(report.Object) error { return nil }); err != nil || !over {
 		t.Errorf("a source that ends early: %v, over: %v", err, over)
 	}
+}
+
+// A clock that is set, back or forward, within a call and between two: both
+// calls have their verdicts, in time, no connection is taken for idle, and it is
+// said.
+func TestClockIsSet(t *testing.T) {
+	for _, by := range []time.Duration{-time.Hour, time.Hour, -24 * time.Hour, 24 * time.Hour} {
+		for _, at := range []int{5, -1} { // a frame of the first call; the first of the second
+			t.Run(fmt.Sprint(by, at), func(t *testing.T) {
+				t.Parallel()
+				w := newWire(swallowed + "~ 300ms" + swallowed)
+				n := at
+				if n < 0 {
+					for i, r := range w.records {
+						if r.Time.Sub(w.first) > 200*time.Millisecond {
+							n = i
+							break
+						}
+					}
+				}
+				stepped := &steppedWire{wire: w, left: n, by: by}
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				giveUp := time.AfterFunc(10*time.Second, cancel)
+				defer giveUp.Stop()
+				var verdicts, notes []string
+				most := time.Duration(0)
+				cfg := Config{Hop: hop.Config{Hold: 700 * time.Millisecond}, Live: &Live{
+					Clock: true,
+					Note: func(n decode.Note) {
+						notes = append(notes, fmt.Sprint(n.Code, " ", time.Duration(n.N)*time.Millisecond))
+					},
+					Case: func(c *hop.Case, f rules.Finding) {
+						verdicts = append(verdicts, f.Rule)
+						most = max(most, time.Since(w.from))
+						if len(verdicts) == 2 {
+							cancel()
+						}
+					},
+				}}
+				summary, err := Run(ctx, stepped, cfg, func(report.Object) error { return nil })
+				if err != nil || strings.Join(verdicts, " ") != "swallowed-401 swallowed-401" || summary.Cases != 2 || most > 3*time.Second {
+					t.Errorf("%v: %q after %v, %+v", err, verdicts, most, summary)
+				}
+				if len(notes) != 1 || !strings.HasPrefix(notes[0], "capture/clock-step ") {
+					t.Errorf("notes %q", notes)
+				}
+			})
+		}
+	}
+}
+
+// A steppedWire is a wire on a machine whose clock is set after some frames.
+type steppedWire struct {
+	*wire
+	left int
+	by   time.Duration
+}
+
+func (w *steppedWire) Next() (capture.Record, error) {
+	r, err := w.wire.Next()
+	if w.left--; w.left < 0 && err == nil {
+		r.Time = r.Time.Add(w.by)
+	}
+	return r, err
 }

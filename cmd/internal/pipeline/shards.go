@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcp401/capture"
@@ -166,7 +167,8 @@ type reader struct {
 	progress func()
 	full     chan *batch
 	free     chan *batch
-	err      error // valid when full is closed
+	err      error                     // valid when full is closed
+	filling  atomic.Pointer[time.Time] // since when cur is filled; nil: it is empty
 
 	mu   sync.Mutex
 	cur  *batch
@@ -216,6 +218,8 @@ func (r *reader) add(rec capture.Record) {
 	if r.cur == nil {
 		r.cur = <-r.free
 		r.cur.reset()
+		now := time.Now()
+		r.filling.Store(&now)
 		r.wake.Reset(batchWait)
 	}
 	r.cur.add(rec)
@@ -238,6 +242,7 @@ func (r *reader) send() {
 	r.wake.Stop()
 	r.full <- r.cur
 	r.cur = nil
+	r.filling.Store(nil)
 	if r.progress != nil {
 		r.progress()
 	}

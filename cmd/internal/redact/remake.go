@@ -292,7 +292,9 @@ func (s *stream) acknowledged(n uint32) uint32 {
 		s.acked = s.acks[k].pos
 		k++
 	}
-	s.acks = s.acks[:copy(s.acks, s.acks[k:])]
+	if k > 0 {
+		s.acks = s.acks[:copy(s.acks, s.acks[k:])]
+	}
 	v := s.base + uint32(s.acked)
 	if s.closed && s.acked == s.pos && int32(n-s.next) >= 0 {
 		v++

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -471,4 +472,126 @@ func FuzzMadeAnew(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// Sequence and acknowledgment numbers are those of a connection that lost
+// nothing: each segment follows the one before, and what is acknowledged was
+// sent, all of it in the end.
+func TestNumbers(t *testing.T) {
+	conv := capturetest.MustParse("down> POST /a/mcp gzip\n  rpc tools/list 7\ndown< 200 json gzip\n  fill 90000\ndown. close\n")
+	for _, w := range []capturetest.Wrap{{HTTP2: true}, {TLS: tls.VersionTLS13}, {}, {TLS: tls.VersionTLS12, HTTP2: true, SeqWrap: true, MSS: 500}} {
+		c := conv.Wrap(w)
+		out, _, err := redacted(t, c.Bytes, Options{Clear: true, Keys: c.Keys})
+		if err != nil {
+			t.Errorf("%+v: %v", w, err)
+			continue
+		}
+		src, err := capture.New("out", bytes.NewReader(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := inet.New(decode.Limits{}, nil)
+		next, acked, bytes := map[netip.AddrPort]uint32{}, map[netip.AddrPort]uint32{}, 0
+		for {
+			r, err := src.Next()
+			if err != nil {
+				break
+			}
+			s, ok := in.Segment(decode.Mark{Frame: r.Num, Time: r.Time}, r.Packet)
+			if !ok {
+				t.Fatalf("%+v: frame %d is no TCP", w, r.Num)
+			}
+			if v, ok := next[s.Src]; ok && s.Seq != v {
+				t.Errorf("%+v: frame %d: sequence number %d, want %d", w, r.Num, s.Seq, v)
+			}
+			bytes += len(s.Payload)
+			v := s.Seq + uint32(len(s.Payload))
+			if s.Flags&(inet.SYN|inet.FIN) != 0 {
+				v++
+			}
+			next[s.Src] = v
+			if s.Flags&inet.ACK == 0 {
+				continue
+			}
+			if int32(s.Ack-next[s.Dst]) > 0 || acked[s.Dst] != 0 && int32(s.Ack-acked[s.Dst]) < 0 {
+				t.Errorf("%+v: frame %d acknowledges %d, behind %d and up to %d", w, r.Num, s.Ack, acked[s.Dst], next[s.Dst])
+			}
+			acked[s.Dst] = s.Ack
+		}
+		for side, v := range next {
+			if acked[side] != v {
+				t.Errorf("%+v: %v is acknowledged up to %d of %d", w, side, acked[side], v)
+			}
+		}
+		if bytes < 80_000 {
+			t.Errorf("%+v: %d bytes", w, bytes)
+		}
+	}
+}
+
+// Calls behind a frame that was inserted are found again.
+func TestInserted(t *testing.T) {
+	conv := capturetest.MustParse("up> GET /large\nup< 200 text/plain gzip\n  fill 200000\n" + secretive)
+	for _, w := range []capturetest.Wrap{{}, {HTTP2: true}, {Format: capturetest.Pcapng, Mix: true}} {
+		_, res, err := redacted(t, conv.Wrap(w).Bytes, Options{})
+		if err != nil || res.Inserted == 0 || res.Cases == 0 {
+			t.Errorf("%+v: %+v %v", w, res, err)
+		}
+	}
+}
+
+// A call is the same only with its verdict and cause, in its frame or in what
+// became of it, and none may come or go.
+func TestSame(t *testing.T) {
+	a, b := Judged{7, "swallowed-401", "token-rejected"}, Judged{20, "listed", ""}
+	n := &numbers{inserted: []int{9, 9}, shifted: map[int][]int{30: {35}}}
+	at := func(j Judged, frame int) Judged { j.Frame = frame; return j }
+	for i, tt := range []struct {
+		before, after []Judged
+		ok            bool
+	}{
+		{[]Judged{a, b}, []Judged{a, at(b, 22)}, true},
+		{[]Judged{a, b}, []Judged{at(b, 22), a}, true},
+		{[]Judged{at(a, 30)}, []Judged{at(a, 35)}, true},
+		{[]Judged{at(a, 30)}, []Judged{at(a, 32)}, true},
+		{[]Judged{a, a}, []Judged{a, a}, true},
+		{[]Judged{a, b}, []Judged{a, b}, false},
+		{[]Judged{a, a}, []Judged{a}, false},
+		{[]Judged{a}, []Judged{a, a}, false},
+		{[]Judged{a}, []Judged{at(b, 7)}, false},
+		{[]Judged{a}, []Judged{{7, a.Verdict, "token-expired"}}, false},
+		{[]Judged{a}, nil, false},
+		{nil, []Judged{a}, false},
+	} {
+		if err := same(tt.before, tt.after, n); (err == nil) != tt.ok {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// A credential that is cut into chunks or DATA frames is found where it is left.
+func TestLeftInBody(t *testing.T) {
+	conv := capturetest.MustParse("down> POST /a/mcp\n  rpc tools/list 7\ndown< 200 text/plain chunked\n\n  a hunter2h\n  ...\ndown<< unter2unter2\n")
+	for i, c := range []*capturetest.Capture{conv.Wrap(capturetest.Wrap{}), conv.Wrap(capturetest.Wrap{HTTP2: true})} {
+		name := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(name, c.Bytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		src, err := capture.Open([]string{name}, nil, capture.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := Verdicts(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for secret, want := range map[string]bool{"hunter2hunter2unter2": true, "hunter3hunter3": false} {
+			seen := NewSecrets()
+			seen.add([]byte(secret))
+			var leak *Leak
+			if err := prove(before, name, seen, &numbers{}); errors.As(err, &leak) != want {
+				t.Errorf("%d: %s: %v", i, secret, err)
+			}
+		}
+	}
 }
