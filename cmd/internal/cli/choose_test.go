@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/bpf"
 
 	"mcp401/capture"
+	"mcp401/cmd/internal/bundle"
 	"mcp401/cmd/internal/pipeline"
 	"mcp401/rules/hop"
 	"mcp401/rules/report"
@@ -191,7 +192,7 @@ func TestChosenHidesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				if keys, err := os.ReadFile(strings.TrimSuffix(name, ".pcap") + ".keys"); err == nil {
-					return withKeys(src, [][]byte{keys})
+					return bundle.Keyed(src, [][]byte{keys})
 				}
 				return src
 			}
@@ -240,7 +241,7 @@ func TestLiveTellsTheSame(t *testing.T) {
 					t.Fatal(err)
 				}
 				if keys, err := os.ReadFile(strings.TrimSuffix(name, ".pcap") + ".keys"); err == nil {
-					return withKeys(src, [][]byte{keys})
+					return bundle.Keyed(src, [][]byte{keys})
 				}
 				return src
 			}

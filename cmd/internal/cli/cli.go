@@ -38,6 +38,7 @@ const (
 var commands = []func(*app) *cobra.Command{
 	(*app).analyze,
 	(*app).serve,
+	(*app).page,
 	(*app).live,
 	(*app).during,
 	(*app).show,

@@ -172,20 +172,35 @@ func (s *sink) write(o report.Object) error {
 // close finishes the document and puts the file in its place.
 func (s *sink) close() error {
 	s.err = cmp.Or(s.Close(), s.buf.Flush())
-	if s.file == nil {
-		return s.err
-	}
-	s.err = cmp.Or(s.err, s.file.Close())
-	if s.final == "" {
-		return s.err
-	}
-	if s.err == nil {
-		s.err = os.Rename(s.file.Name(), s.final)
-	}
-	if s.err != nil {
-		os.Remove(s.file.Name())
+	if s.file != nil {
+		s.err = s.settle(s.err)
 	}
 	return s.err
+}
+
+// settle closes the file, and puts it in its place if err is nil.
+func (s *sink) settle(err error) error {
+	err = cmp.Or(err, s.file.Close())
+	if s.final == "" {
+		return err
+	}
+	if err == nil {
+		err = os.Rename(s.file.Name(), s.final)
+	}
+	if err != nil {
+		os.Remove(s.file.Name())
+	}
+	return err
+}
+
+// save writes a file of b, which appears when it is complete.
+func save(name string, b []byte) error {
+	s := &sink{}
+	if err := s.create(name, nil); err != nil {
+		return err
+	}
+	_, err := s.file.Write(b)
+	return s.settle(err)
 }
 
 // abandon leaves no file behind.

@@ -43,7 +43,7 @@ rules/all rules/report
 cmd/internal/pipeline cmd/internal/keep
 cmd/internal/redact
 cmd/internal/har cmd/internal/live cmd/internal/bundle
-cmd/internal/web/engine cmd/internal/web/page
+cmd/internal/web/engine cmd/internal/web/engine/* cmd/internal/web/page
 cmd/internal/web
 cmd/internal/cli
 cmd/mcp401
