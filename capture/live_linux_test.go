@@ -55,13 +55,27 @@ type frame struct {
 	data []byte
 }
 
-// during reads records while f runs and a little after.
+// settled waits until all that was captured by now is handed out, whatever time
+// that takes on a busy machine: the kernel holds a block back for some 50 ms.
+func settled(t *testing.T, s *capture.LiveSource) {
+	t.Helper()
+	now := time.Now()
+	for s.Idle().Before(now.Add(100 * time.Millisecond)) {
+		if time.Since(now) > time.Minute {
+			t.Errorf("the ring is not empty after %v", time.Since(now))
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// during reads records while f runs and until what came meanwhile is read.
 func during(t *testing.T, s *capture.LiveSource, f func()) (frames []frame, lost uint64) {
 	t.Helper()
 	finished := make(chan struct{})
 	go func() {
 		f()
-		time.Sleep(100 * time.Millisecond) // the last block of the ring
+		settled(t, s)
 		s.Close()
 		close(finished)
 	}()
@@ -180,25 +194,37 @@ func TestLiveSnap(t *testing.T) {
 	}
 }
 
-// A small ring that nobody empties loses packets, and says how many.
-func TestLiveLossIsCounted(t *testing.T) {
-	needRoot(t)
-	conn, err := net.Dial("udp", "127.0.0.1:9")
+// udp is a connection on loopback to a port that is open, and is nobody else's.
+func udp(t *testing.T) (conn net.Conn, port string) {
+	t.Helper()
+	sink, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	cfg := filtered(t, "udp port 9")
+	t.Cleanup(func() { sink.Close() })
+	if conn, err = net.Dial("udp", sink.LocalAddr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, fmt.Sprint(sink.LocalAddr().(*net.UDPAddr).Port)
+}
+
+// A small ring that nobody empties loses packets, and says how many.
+func TestLiveLossIsCounted(t *testing.T) {
+	needRoot(t)
+	conn, port := udp(t)
+	cfg := filtered(t, "udp dst port "+port)
 	cfg.Ring = 1
 	s := openLive(t, cfg)
-	const sent = 2000
+	const sent = 4000
 	for range sent {
-		conn.Write(make([]byte, 1000)) // nobody listens: every other one is refused
-		conn.Write(make([]byte, 1000))
+		if _, err := conn.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	frames, lost := during(t, s, func() {})
-	if lost == 0 || uint64(len(frames))+lost < sent || uint64(len(frames))+lost > 2*sent {
-		t.Errorf("%d frames and %d lost of %d to %d sent", len(frames), lost, sent, 2*sent)
+	if lost == 0 || len(frames) == 0 || uint64(len(frames))+lost != sent {
+		t.Errorf("%d frames and %d lost of %d sent", len(frames), lost, sent)
 	}
 	if st := s.Stats(); st.Drops != lost || st.Freezes == 0 {
 		t.Errorf("%+v with %d lost", st, lost)
@@ -209,17 +235,8 @@ func TestLiveLossIsCounted(t *testing.T) {
 // that is not before it, so that nothing is concluded from what is missing.
 func TestLiveLossIsPlaced(t *testing.T) {
 	needRoot(t)
-	sink, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sink.Close()
-	conn, err := net.Dial("udp", sink.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	cfg := filtered(t, fmt.Sprint("udp dst port ", sink.LocalAddr().(*net.UDPAddr).Port))
+	conn, port := udp(t)
+	cfg := filtered(t, "udp dst port "+port)
 	cfg.Ring = 1
 	s := openLive(t, cfg)
 	b := make([]byte, 1000)
@@ -236,7 +253,7 @@ func TestLiveLossIsPlaced(t *testing.T) {
 		}
 	}
 	send(1000)
-	stop := time.AfterFunc(5*time.Second, func() { s.Close() })
+	stop := time.AfterFunc(time.Minute, func() { s.Close() })
 	defer stop.Stop()
 	want, jumps := uint32(0), 0
 	told, till := false, time.Time{}
@@ -247,6 +264,7 @@ func TestLiveLossIsPlaced(t *testing.T) {
 		}
 		if r.Loss != nil {
 			told, till = true, r.Time
+			send(300) // of what was sent before there may be nothing left to read
 			continue
 		}
 		if n := binary.BigEndian.Uint32(r.Packet.Data[42:]); n != want {
@@ -263,8 +281,10 @@ func TestLiveLossIsPlaced(t *testing.T) {
 		}
 	}
 	s.Close()
-	for err == nil {
-		_, err = s.Next()
+	for {
+		if _, err := s.Next(); err != nil {
+			break
+		}
 	}
 	if jumps < 3 {
 		t.Errorf("%d times something was lost", jumps)
@@ -288,7 +308,7 @@ func TestLiveCloseUnblocks(t *testing.T) {
 		if err != io.EOF {
 			t.Error(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("still waiting")
 	}
 	if err := s.Close(); err != nil {
@@ -306,8 +326,7 @@ func ip(args string) error {
 func namespace(t *testing.T) string {
 	t.Helper()
 	needRoot(t)
-	const name = "mcp401test"
-	exec.Command("ip", "netns", "del", name).Run()
+	name := fmt.Sprint("mcp401-capture-", os.Getpid()) // the same test may run elsewhere
 	if err := ip("netns add " + name); err != nil {
 		t.Skip(err)
 	}
@@ -398,28 +417,37 @@ func TestLiveTagsAndInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openLive(t, capture.Live{Interfaces: []string{"v0", "v1", "any"}, Filter: e.Kernel, NetNS: name, Ring: 1 << 20, Promiscuous: true})
-	frames, _ := during(t, s, func() {
-		send("before")
-		err := ip("-n " + name + " link set v1 down")
-		time.Sleep(1500 * time.Millisecond)
-		err = errors.Join(err, ip("-n "+name+" link set v1 up"))
-		time.Sleep(1500 * time.Millisecond)
-		send("between")
-		err = errors.Join(err, ip("-n "+name+" link del v0"))
-		time.Sleep(1500 * time.Millisecond)
-		err = errors.Join(err, add())
+	told := map[string][]string{}
+	does := func(want string, err error) {
 		if err != nil {
 			t.Error(err)
 		}
-		time.Sleep(2500 * time.Millisecond)
+		got := ""
+		for range 600 {
+			for _, c := range s.Changes() {
+				told[c.Interface] = append(told[c.Interface], c.State.String())
+			}
+			// Made anew they are down for a moment, which may be seen.
+			if got = strings.ReplaceAll(fmt.Sprint(told), "gone down up", "gone up"); got == want {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Errorf("told %s, want %s", got, want)
+	}
+	frames, _ := during(t, s, func() {
+		send("before")
+		settled(t, s)
+		does("map[v1:[down]]", ip("-n "+name+" link set v1 down"))
+		does("map[v1:[down up]]", ip("-n "+name+" link set v1 up"))
+		send("between")
+		settled(t, s)
+		does("map[v0:[gone] v1:[down up gone]]", ip("-n "+name+" link del v0"))
+		does("map[v0:[gone up] v1:[down up gone up]]", add())
 		send("after")
 	})
-	told := map[string][]string{}
-	for _, c := range s.Changes() {
-		told[c.Interface] = append(told[c.Interface], c.State.String())
-	}
-	if got := fmt.Sprint(told); got != "map[v0:[gone up] v1:[down up gone up]]" {
-		t.Errorf("told %s", got)
+	if more := s.Changes(); len(more) > 0 {
+		t.Errorf("told then: %v", more)
 	}
 	for _, text := range []string{"before", "between", "after"} {
 		seen := map[int]int{}

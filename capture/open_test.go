@@ -296,7 +296,7 @@ func TestCloseUnblocks(t *testing.T) {
 				if err != io.EOF {
 					t.Errorf("got %v", err)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("Next did not return")
 			}
 			if _, err := f.Next(); err != io.EOF {
