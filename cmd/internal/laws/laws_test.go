@@ -50,7 +50,7 @@ cmd/mcp401
 `
 
 // forTests is packages that only tests import. They may import anything.
-var forTests = []string{"capture/capturetest", "decode/decodetest", "rules/rulestest", "cmd/internal/laws"}
+var forTests = []string{"capture/capturetest", "decode/decodetest", "rules/rulestest", "cmd/internal/laws", "cmd/internal/lag"}
 
 // dependencies is every module that is imported, and why. A dependency without
 // a reason goes.

@@ -11,6 +11,7 @@ import (
 
 	"mcp401/capture"
 	"mcp401/capture/capturetest"
+	"mcp401/cmd/internal/lag"
 	"mcp401/decode"
 	"mcp401/rules"
 	"mcp401/rules/hop"
@@ -68,9 +69,19 @@ down< 200 sse
   result tools 0
 `
 
+// inTime checks that something came within the time promised for it, and what
+// the machine was late.
+func inTime(t *testing.T, what string, took, most, lag time.Duration) {
+	t.Helper()
+	if took < 0 || took > most+lag {
+		t.Errorf("%s after %v, %v at most and the machine was %v late", what, took, most, lag)
+	}
+}
+
 // The verdict of a call is told within a second of its answer, while the wire
 // is quiet and no connection has ended.
 func TestVerdictWithinASecond(t *testing.T) {
+	since := lag.Measure()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	late := time.Duration(-1)
@@ -80,15 +91,13 @@ func TestVerdictWithinASecond(t *testing.T) {
 			cancel()
 		},
 	}}
-	giveUp := time.AfterFunc(10*time.Second, cancel)
+	giveUp := time.AfterFunc(time.Minute, cancel)
 	defer giveUp.Stop()
 	summary, err := Run(ctx, newWire(swallowed), cfg, func(report.Object) error { return nil })
 	if err != nil || summary.ByVerdict["swallowed-401"] != 1 || summary.Cases != 1 {
 		t.Errorf("%v, %+v", err, summary)
 	}
-	if late < 0 || late > time.Second {
-		t.Errorf("told %v after the answer", late)
-	}
+	inTime(t, "told", late, time.Second, since())
 }
 
 // A call that is open when the run is cancelled gets its answer and its
@@ -106,6 +115,7 @@ func TestCancelledRunWaitsForAnswers(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
+			since := lag.Measure()
 			time.AfterFunc(200*time.Millisecond, cancel)
 			start := time.Now()
 			w := newWire(strings.Replace(swallowed, "\ndown< 200", "\n~ "+c.wait+"\ndown< 200", 1))
@@ -113,9 +123,7 @@ func TestCancelledRunWaitsForAnswers(t *testing.T) {
 			if err != nil || summary.ByVerdict[c.verdict] != 1 {
 				t.Errorf("%v, %+v", err, summary)
 			}
-			if took := time.Since(start); took > c.most {
-				t.Errorf("over after %v", took)
-			}
+			inTime(t, "over", time.Since(start), c.most, since())
 		})
 	}
 }
@@ -155,7 +163,8 @@ func TestQuietWire(t *testing.T) {
 // A call whose upstream side is not seen waits for evidence that may come
 // later; on a quiet wire not for ever.
 func TestHeldCallOnAQuietWire(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	since := lag.Measure()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	late := time.Duration(-1)
 	cfg := Config{Hop: hop.Config{Hold: 700 * time.Millisecond}, Live: &Live{
@@ -168,9 +177,7 @@ func TestHeldCallOnAQuietWire(t *testing.T) {
 	if _, err := Run(ctx, w, cfg, func(report.Object) error { return nil }); err != nil {
 		t.Error(err)
 	}
-	if late < 0 || late > time.Second {
-		t.Errorf("told %v after the answer", late)
-	}
+	inTime(t, "told", late, time.Second, since())
 }
 
 // Keys are asked for while the wire is quiet.
@@ -208,7 +215,7 @@ func TestUntil(t *testing.T) {
 	if err != nil || !over || summary.ByVerdict["swallowed-401"] != 1 {
 		t.Errorf("%v, over: %v, %+v", err, over, summary)
 	}
-	if took := time.Since(start); took < 600*time.Millisecond || took > 5*time.Second {
+	if took := time.Since(start); took < 600*time.Millisecond || took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 	over = false
@@ -236,9 +243,10 @@ func TestClockIsSet(t *testing.T) {
 					}
 				}
 				stepped := &steppedWire{wire: w, left: n, by: by}
+				since := lag.Measure()
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
-				giveUp := time.AfterFunc(10*time.Second, cancel)
+				giveUp := time.AfterFunc(time.Minute, cancel)
 				defer giveUp.Stop()
 				var verdicts, notes []string
 				most := time.Duration(0)
@@ -256,9 +264,10 @@ func TestClockIsSet(t *testing.T) {
 					},
 				}}
 				summary, err := Run(ctx, stepped, cfg, func(report.Object) error { return nil })
-				if err != nil || strings.Join(verdicts, " ") != "swallowed-401 swallowed-401" || summary.Cases != 2 || most > 3*time.Second {
-					t.Errorf("%v: %q after %v, %+v", err, verdicts, most, summary)
+				if err != nil || strings.Join(verdicts, " ") != "swallowed-401 swallowed-401" || summary.Cases != 2 {
+					t.Errorf("%v: %q, %+v", err, verdicts, summary)
 				}
+				inTime(t, "the last verdict", most, 3*time.Second, since())
 				if len(notes) != 1 || !strings.HasPrefix(notes[0], "capture/clock-step ") {
 					t.Errorf("notes %q", notes)
 				}
