@@ -14,8 +14,22 @@ import (
 	"mcp401/capture/capturetest"
 )
 
+// atEnd is called when all tests are over.
+var atEnd []func()
+
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	defer func() {
+		for _, f := range atEnd {
+			f()
+		}
+	}()
+	return m.M.Run()
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mcp401": main})
+	testscript.Main(tidy{m}, map[string]func(){"mcp401": main})
 }
 
 // Each file of testdata is one topic: what is typed, and all that comes back.

@@ -35,7 +35,7 @@ func TestAttendWebhook(t *testing.T) {
 	finding := func(kind string, lines int) {
 		w.webhook.Write(report.Object{Case: &report.Case{Frame: 1}})
 		w.webhook.Write(report.Object{Finding: &report.Finding{Rule: "swallowed-401", Fingerprint: kind}})
-		for range 500 {
+		for range 6000 {
 			if s.watch.Beat(pipeline.Beat{}); len(said) == lines {
 				break
 			}

@@ -289,6 +289,18 @@ type sourceFunc func() (capture.Record, error)
 func (f sourceFunc) Next() (capture.Record, error) { return f() }
 func (sourceFunc) Close() error                    { return nil }
 
+// wait waits for something, for a minute.
+func wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 6000 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%s: not so", what)
+}
+
 // A file that was moved away stays as it is, and the run goes on in a new one,
 // with what a reader of it needs.
 func TestReopen(t *testing.T) {
@@ -304,17 +316,20 @@ func TestReopen(t *testing.T) {
 			return r, err
 		}
 		if size == 0 {
-			time.Sleep(300 * time.Millisecond) // a beat, at which what is known is written
+			has := func(name string) (size int64) {
+				info, err := os.Stat(name)
+				if err == nil {
+					size = info.Size()
+				}
+				return size
+			}
+			wait(t, "what is known is written", func() bool { return has(file) >= 1000 })
 			if err := os.Rename(file, moved); err != nil {
 				t.Error(err)
 			}
 			k.Reopen()
-			time.Sleep(300 * time.Millisecond)
-			info, err := os.Stat(moved)
-			if err != nil {
-				t.Fatal(err)
-			}
-			size = info.Size()
+			wait(t, "another file", func() bool { return has(file) > 0 })
+			size = has(moved)
 		}
 		return more.Next()
 	}), k)

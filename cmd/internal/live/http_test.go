@@ -268,9 +268,10 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 	var times []time.Time
+	again := "1"
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if times = append(times, time.Now()); len(times) == 1 {
-			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Retry-After", again)
 			w.WriteHeader(http.StatusTooManyRequests)
 		}
 	}))
@@ -284,9 +285,9 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("%v, asked at %v", err, times)
 	}
 	// Longer than it would be tried for: it is given up at once.
-	times, sender.limit = nil, 500*time.Millisecond
+	times, again, sender.limit = nil, "60", 50*time.Second
 	began := time.Now()
-	if _, err := sender.send(t.Context(), []byte("x")); err == nil || time.Since(began) > 400*time.Millisecond {
+	if _, err := sender.send(t.Context(), []byte("x")); err == nil || time.Since(began) > 40*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }
@@ -325,7 +326,7 @@ func TestWebhookNeverBlocks(t *testing.T) {
 		write(w, fmt.Sprint(i), 0)
 	}
 	err := w.Close(50 * time.Millisecond)
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 	if n := w.dropped.Load(); err == nil || n < 9*queued-1 || w.Failures() != 10*queued {
