@@ -94,7 +94,14 @@ func (t *target) add(pair string) {
 	if querySession[name] && t.session == "" {
 		t.session = value
 	}
+	plain, err := url.QueryUnescape(name)
+	if err != nil {
+		plain = name
+	}
 	shown := clean(name, 64)
+	if plain != name && looksSecret(plain) {
+		shown = Redacted
+	}
 	switch {
 	case !has:
 		if !queryKept[name] && len(name) > 32 {
@@ -108,7 +115,7 @@ func (t *target) add(pair string) {
 	case name == "url" && strings.Contains(value, "://"):
 		// MCP Inspector's proxy is told its upstream here.
 		shown += "=" + cleanURL(value)
-	case t.all && len(t.query) < maxQuery && !secretName(name) && !querySession[name] && !looksSecret(value) && !strings.Contains(value, "@"):
+	case t.all && len(t.query) < maxQuery && !secretName(name) && !querySession[name] && !looksSecret(value) && !looksSecret(plain) && !strings.Contains(value, "@"):
 		shown = printable(pair)
 	default:
 		shown += "=…"

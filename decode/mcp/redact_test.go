@@ -22,6 +22,8 @@ func TestRedactTarget(t *testing.T) {
 		{"/messages/?session_id=5b2c0f3a9d8e4f7b8a1c2d3e4f5a6b7c", "/messages/?session_id=…"},
 		{"http://user:pass@gw:4000/mcp?k=v", "http://gw:4000/mcp?k=v"},
 		{"/x?q=a+b%20c&page=2&access_token=abc&id=5b2c0f3a9d8e4f7b8a1c2d3e4f5a6b7c&m=u@h", "/x?q=a+b%20c&page=2&access_token=…&id=…&m=…"},
+		{"/x?a=1&5b2c0f3a9d8e4f7b8a1c2d3e4f5a6b7c=1&sk-live-abc123=1", "/x?a=1&[redacted]=…&[redacted]=…"},
+		{"/x?%73k-live-abc123=1", "/x?[redacted]=…"},
 		{"https://gw", "https://gw"},
 		{"http://u:pass/word@gw:1/mcp", "http://gw:1/mcp"},
 		{"http://gw:1/@org/name/mcp", "http://gw:1/@org/name/mcp"},

@@ -31,7 +31,7 @@ func (d *Decoder) message(f *decode.Flow, after uint32, e *httpmsg.Event) {
 			m.Stream = e.ID.Stream - after
 		}
 		if m.Request {
-			m.URI = mcp.Redact(e.Target)
+			m.Method, m.URI = mcp.Redact(e.Method), mcp.Redact(e.Target) // any word is a method
 		} else {
 			m.Src, m.Dst, m.Method = f.Server, f.Client, ""
 		}
