@@ -18,7 +18,7 @@ func (l *Linker) search(d *demand) {
 		if s.seen < d.from-slack {
 			break
 		}
-		if !s.taken && d.contains(s) && d.srv.fromHost(s.host, s.har) {
+		if !s.taken && d.contains(s) && d.mayCause(s) {
 			c = append(c, s)
 		}
 	}
@@ -47,7 +47,7 @@ const (
 
 // fit says how well an attempt fits a demand; false: it cannot be of it.
 func (l *Linker) fit(d *demand, s *supply) (int, bool) {
-	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.srv.fromHost(s.host, s.har) || len(s.Calls) == 0 && !l.plausible(d, s) {
+	if s.taken || !d.contains(s) || !d.srv.gateway || !d.wants(s) || !d.mayCause(s) || len(s.Calls) == 0 && !l.plausible(d, s) {
 		return 0, false
 	}
 	w := wFit

@@ -31,6 +31,7 @@ type supply struct {
 	probe     bool
 	token     bool // a request to a token endpoint
 	har       bool
+	page      bool   // HAR: a browser sent it
 	asked     string // "list", "call", "other": what the session was for, as far as seen
 	open      int    // calls without an answer
 	taken     bool
@@ -175,7 +176,7 @@ func (s *supply) afterCall(c *pair.Call) bool {
 
 func (l *Linker) newSupply(c *pair.Call, host netip.Addr, end endpoint) *supply {
 	x := c.Asked
-	s := &supply{host: host, end: end, authority: x.Authority, from: instantOf(c.Start()), har: x.HAR, asked: "other", seen: l.clock}
+	s := &supply{host: host, end: end, authority: x.Authority, from: instantOf(c.Start()), har: x.HAR, page: byPage(x), asked: "other", seen: l.clock}
 	s.Address, s.First, s.Count, s.Outcome = end.addr, x.Asked, -1, Pending
 	authority := x.Authority
 	if authority == "" {

@@ -82,6 +82,16 @@ func (d *demand) holds(hash string) bool {
 	return false
 }
 
+// mayCause reports whether the gateway may have sent an attempt for the demand.
+// What a browser sent itself shows what an upstream says to a credential, and
+// that it lies in the window shows nothing: pages ask several servers at once.
+func (d *demand) mayCause(s *supply) bool {
+	return d.srv.fromHost(s.host, s.har) && (!s.page || s.Cred != nil && d.holds(s.Cred.Hash))
+}
+
+// byPage reports whether an entry of a HAR was sent by a browser, by its word.
+func byPage(x *mcp.Exchange) bool { return x.HAR && strings.HasPrefix(x.UserAgent, "Mozilla/") }
+
 // contains reports whether the attempt lies in the demand's window.
 func (d *demand) contains(s *supply) bool {
 	if s.from < d.from-slack || d.to != never && (s.from > d.to || s.to > d.to+slack) {

@@ -221,7 +221,7 @@ func (l *Linker) guessing() bool { return l.cfg.Hold > 0 && len(l.cfg.Gateways) 
 // the calls of another.
 func (l *Linker) nesting(d *demand, window []*supply) {
 	for _, e := range l.demands {
-		if e != d && e.srv != d.srv && e.srv.upstream == 0 && e.from <= d.from && (e.to == never || e.to >= d.to) && e.srv.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
+		if e != d && e.srv != d.srv && e.srv.upstream == 0 && !byPage(d.call.Asked) && e.from <= d.from && (e.to == never || e.to >= d.to) && e.srv.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
 			d.srv.enclosed++
 			return
 		}

@@ -225,7 +225,7 @@ func (l *Linker) alone(d *demand, ss []*supply) bool {
 			continue
 		}
 		for _, s := range ss {
-			if e.contains(s) && e.wants(s) && e.srv.fromHost(s.host, s.har) && e.call.Asked.Flow.Server != s.end.addr {
+			if e.contains(s) && e.wants(s) && e.mayCause(s) && e.call.Asked.Flow.Server != s.end.addr {
 				return false
 			}
 		}
