@@ -31,6 +31,8 @@ type junitWriter struct {
 	suites []*suite
 	byName map[string]*suite
 	kept   int
+	where  string // of the summary
+	left   int
 }
 
 // A suite is an upstream.
@@ -67,6 +69,8 @@ func (j *junitWriter) Write(o Object) error {
 		j.last = o.Case
 	case o.Finding != nil:
 		j.count(o.Finding)
+	case o.Summary != nil:
+		j.where, j.left = o.Summary.Where, o.Summary.LeftOut
 	}
 	return nil
 }
@@ -188,6 +192,9 @@ func (j *junitWriter) suite(b *bytes.Buffer, id int, s *suite) {
 	fmt.Fprintf(b, "    <properties>\n      <property name=\"mcp401\" value=\"%s\"/>\n", attr(j.run.Version))
 	for _, in := range j.run.Inputs {
 		fmt.Fprintf(b, "      <property name=\"input\" value=\"%s\"/>\n", attr(in.Name))
+	}
+	if j.where != "" {
+		fmt.Fprintf(b, "      <property name=\"where\" value=\"%s\"/>\n      <property name=\"left_out\" value=\"%d\"/>\n", attr(j.where), j.left)
 	}
 	b.WriteString("    </properties>\n")
 	for _, t := range s.tests {

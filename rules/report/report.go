@@ -147,7 +147,9 @@ type Summary struct {
 	Cases     int            `json:"cases"`
 	ByVerdict map[string]int `json:"by_verdict"`
 	Findings  int            `json:"findings"`
-	Known     int            `json:"known,omitempty"` // of the findings, those that the baseline has too
+	Known     int            `json:"known,omitempty"`    // of the findings, those that the baseline has too
+	Where     string         `json:"where,omitempty"`    // the condition that these calls were chosen by
+	LeftOut   int            `json:"left_out,omitempty"` // calls that it left out: no other count has them
 	Lost      Lost           `json:"lost"`
 	Inputs    []Input        `json:"inputs"` // with the records of each
 }

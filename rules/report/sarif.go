@@ -229,9 +229,18 @@ func (s *sarifWriter) Close() error {
 	s.put(",\n\"invocations\": ")
 	s.value([]sarifInvocation{{Successful: true, Notifications: s.noted}})
 	s.put(",\n\"properties\": ")
-	s.value(map[string]any{"calls": s.summary.Cases, "records": s.summary.Records, "flows": s.summary.Flows, "lost": s.summary.Lost})
+	s.value(s.numbers())
 	s.put("}]\n}\n")
 	return s.err
+}
+
+// numbers is the summary, for programs.
+func (s *sarifWriter) numbers() map[string]any {
+	v := map[string]any{"calls": s.summary.Cases, "records": s.summary.Records, "flows": s.summary.Flows, "lost": s.summary.Lost}
+	if s.summary.Where != "" {
+		v["where"], v["left_out"] = visible(s.summary.Where), s.summary.LeftOut
+	}
+	return v
 }
 
 // artifacts is the inputs. Where they are several, their frames are numbered

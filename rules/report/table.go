@@ -41,9 +41,12 @@ func (t *tableWriter) Write(o Object) error {
 }
 
 func (t *tableWriter) Close() error {
-	if t.summary.Cases == 0 {
+	switch {
+	case t.summary.Cases == 0 && t.summary.LeftOut > 0:
+		t.page.text(0, bold(plain("no call fits")))
+	case t.summary.Cases == 0:
 		t.nothing()
-	} else {
+	default:
 		t.healthy()
 		t.sort()
 		for _, v := range t.verdicts {
@@ -51,7 +54,7 @@ func (t *tableWriter) Close() error {
 		}
 	}
 	t.damage()
-	if t.summary.Cases > 0 {
+	if t.summary.Cases+t.summary.LeftOut > 0 {
 		t.total()
 	}
 	_, err := t.w.Write(t.page.buf)
@@ -64,6 +67,10 @@ func (t *tableWriter) healthy() {
 		if rules.Severity(v.severity).Rank() >= rules.Warning.Rank() {
 			return
 		}
+	}
+	if t.summary.LeftOut > 0 {
+		t.page.text(0, bold(plain("nothing wrong in these: "+t.narrowed())))
+		return
 	}
 	t.page.text(0, bold(plain("nothing wrong: no failure of an upstream was hidden from a client")))
 }
@@ -220,7 +227,14 @@ func (t *tableWriter) total() {
 	for i, id := range ids {
 		ids[i] = number(t.summary.ByVerdict[id]) + " " + clean(id)
 	}
-	line := counted(t.summary.Cases, "call") + ": " + strings.Join(ids, ", ") + "; "
+	line := counted(t.summary.Cases, "call")
+	if len(ids) > 0 {
+		line += ": " + strings.Join(ids, ", ")
+	}
+	line += "; "
+	if t.summary.LeftOut > 0 {
+		line += t.narrowed() + "; "
+	}
 	if t.summary.Known > 0 {
 		line += counted(t.summary.Known, "finding") + " of " + number(t.summary.Findings) + " known since the baseline; "
 	}

@@ -24,6 +24,7 @@ type Tally struct {
 	names   map[string]string // a URL or an address to the server's name
 	open    *Case             // whose finding may still come
 	fault   *Finding
+	LeftOut int // calls that a condition had left out of the report
 	Skipped int // calls at places beyond the bound
 }
 
@@ -80,6 +81,7 @@ func (t *Tally) Write(o Object) error {
 		t.flush()
 	case o.Summary != nil:
 		t.flush()
+		t.LeftOut = o.Summary.LeftOut
 		if len(o.Summary.Inputs) > 0 {
 			t.inputs = o.Summary.Inputs
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mcp401/rules"
@@ -31,7 +32,28 @@ type headline struct {
 
 // headline says in words what was found. The digest is sorted.
 func (d *digest) headline() headline {
+	a := d.answer()
+	if d.summary.LeftOut > 0 {
+		a.detail += " " + capital(d.narrowed()) + "."
+	}
+	return a
+}
+
+// narrowed says how many calls a condition left out.
+func (d *digest) narrowed() string {
 	s := d.summary
+	return counted(s.LeftOut, "call") + was(s.LeftOut) + " left out by --where " + strconv.Quote(clip(s.Where, whereShown))
+}
+
+// whereShown is how many characters of a condition a report repeats.
+const whereShown = 200
+
+// answer is the headline of the calls that are there.
+func (d *digest) answer() headline {
+	s := d.summary
+	if s.LeftOut > 0 && (len(d.verdicts) == 0 || rules.Severity(d.verdicts[0].severity).Rank() < rules.Warning.Rank()) {
+		return headline{title: "Nothing wrong in the calls that were chosen", detail: counted(s.Cases, "call") + was(s.Cases) + " looked at.", state: "blind"}
+	}
 	if s.Cases == 0 {
 		return headline{title: "There is no MCP traffic in this capture that could be read", detail: capital(d.hint()) + ".", state: "unreadable"}
 	}

@@ -75,12 +75,20 @@ func (a *app) analyze() *cobra.Command {
 every call that matters with its verdict. A FILE of "-" is standard input.
 Several files are one capture: they are merged by time.
 
+--where EXPR shows the calls alone that fit, with their findings; the summary says
+how many were left out, and the exit status counts what is shown. EXPR compares
+(= != ~ < <= > >=) verdict, cause, severity, confidence, server, client, gateway,
+path, status, tools, kind, frame or failure with a value, and joins with && || !
+and parentheses. ~ finds a regular expression (RE2); a value with spaces,
+parentheses or | stands in quotes; "" is what is not there.
+
 Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 the
 job could not be done. A damaged file is analysed as far as it goes.`,
 		Example: `  mcp401 analyze capture.pcap
   mcp401 analyze --format json -o report.json capture.pcap
   mcp401 analyze --config litellm.yaml --fail-on never capture.pcap
   mcp401 analyze --baseline report.json capture.pcap
+  mcp401 analyze --where 'server ~ ^pass && !(status = 200)' capture.pcap
   cat capture.pcap | mcp401 analyze -`,
 		Args: files,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -97,6 +105,7 @@ job could not be done. A damaged file is analysed as far as it goes.`,
 	in.flags(cmd.Flags())
 	baselineFlag(cmd.Flags(), &baseline)
 	out.flags(cmd.Flags(), report.Formats, "table")
+	out.whereFlag(cmd.Flags())
 	out.failFlag(cmd.Flags())
 	return cmd
 }
@@ -143,7 +152,7 @@ func (a *app) run(names, keylogs []string, cfg pipeline.Config, out *output, for
 	if sink.live {
 		keyed = following(src, keylogs, keys)
 	}
-	summary, err := pipeline.Run(ctx, keyed, cfg, sink.write)
+	summary, err := pipeline.Run(ctx, keyed, cfg, out.only.Narrow(sink.write))
 	progress.erase()
 	if err != nil && (sink.err != nil || summary.Records == 0 && cfg.Show == pipeline.Cases) {
 		sink.abandon()

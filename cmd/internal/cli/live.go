@@ -69,6 +69,9 @@ Who is root becomes the user that called sudo, or nobody, once the interfaces
 are open, if that user can read the key logs and write beside FILE; else he stays
 root with the right to files alone. Others give up CAP_NET_RAW.
 
+--where is that of analyze: what is written and posted to the webhook is what fits.
+Metrics, traces, -w and the table of the upstreams have every call.
+
 The first SIGINT or SIGTERM ends it as soon as the calls under way have their
 answers, 2 seconds later at most, with a summary; the second one ends it at
 once. Key logs are followed as they grow, also when they appear later.
@@ -77,6 +80,7 @@ Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 the
 job could not be done.`,
 		Example: `  mcp401 live -r capture.pcap
   mcp401 live --format lines -r capture.pcap
+  mcp401 live --where 'verdict = swallowed-401' -r capture.pcap
   mcp401 live -w calls.pcapng -C 100 -W 5 -r capture.pcap
   cat capture.pcap | mcp401 live -r -`,
 		RunE: func(cmd *cobra.Command, filter []string) error {
@@ -114,6 +118,7 @@ job could not be done.`,
 	w.flags(cmd.Flags())
 	k.flags(cmd.Flags())
 	liveOutput(&out, cmd.Flags(), formats)
+	out.whereFlag(cmd.Flags())
 	cmd.Flags().DurationVar(&every, "every", 10*time.Minute, "`TIME` after which a finding of the same kind is told again, as a line and to the webhook; 0: never")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "`ADDR`, as :9401, on which /metrics is answered for Prometheus")
 	cmd.Flags().StringVar(&webhook, "webhook", "", "`URL` to which each new finding is posted as JSON, with a text for Slack")
@@ -199,7 +204,7 @@ func (a *app) watch(ctx context.Context, s session) error {
 	if len(first) > 0 {
 		src = bundle.Keyed(src, [][]byte{first})
 	}
-	summary, err := pipeline.Run(ctx, src, cfg, s.tell.around(sink.write))
+	summary, err := pipeline.Run(ctx, src, cfg, s.out.only.Narrow(s.tell.around(sink.write)))
 	if err != nil && (sink.err != nil || summary.Records == 0) {
 		sink.abandon()
 		a.status = sink.status()

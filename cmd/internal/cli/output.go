@@ -28,7 +28,11 @@ type output struct {
 	failOn string
 	zone   string
 
+	where string
+	lists bool // where is about the lines of a list, not about cases
+
 	as    report.Format
+	only  *report.Condition // nil: everything
 	loc   *time.Location
 	known *known // nil: no baseline
 }
@@ -41,6 +45,35 @@ func (o *output) flags(f *pflag.FlagSet, formats []report.Format, def string) {
 
 func (o *output) failFlag(f *pflag.FlagSet) {
 	f.StringVar(&o.failOn, "fail-on", "error", "exit with status 1 from this `SEVERITY` on: error, warning, note, never")
+}
+
+func (o *output) whereFlag(f *pflag.FlagSet) {
+	text := "only the calls that fit `EXPR`, as in 'severity >= warning && server ~ git'"
+	if o.lists {
+		text = "only the lines that fit `EXPR`, as in 'status >= 400 && path ~ /mcp'"
+	}
+	f.StringVar(&o.where, "where", "", text)
+}
+
+// condition reads --where.
+func (o *output) condition() error {
+	if o.where == "" {
+		return nil
+	}
+	var err error
+	if o.lists {
+		o.only, err = report.WhereListed(o.where)
+	} else {
+		o.only, err = report.Where(o.where, all.Rules)
+	}
+	var w *report.WhereError
+	if err == nil {
+		return nil
+	}
+	if errors.As(err, &w) && w.Hint != "" {
+		return hinted(fmt.Errorf("--where: %w", err), w.Hint)
+	}
+	return fmt.Errorf("--where: %w", err)
 }
 
 func names(formats []report.Format) string {
@@ -64,6 +97,9 @@ func (o *output) check(formats []report.Format) error {
 	}
 	if _, ok := failOn[cmp.Or(o.failOn, "never")]; !ok {
 		return hinted(fmt.Errorf("--fail-on %s: not known", quote(o.failOn)), "one of error, warning, note, never")
+	}
+	if err := o.condition(); err != nil {
+		return err
 	}
 	var err error
 	o.loc, err = zone(o.zone)

@@ -16,9 +16,11 @@ func (a *app) report() *cobra.Command {
 		Use:   "report [FILE]",
 		Short: "write a saved report in another format",
 		Long: `report reads what analyze wrote as json or jsonl, from FILE or standard input,
-and writes it in any format: the same as analyze in that format.`,
+and writes it in any format: the same as analyze in that format, and with --where
+the same as analyze with it.`,
 		Example: `  mcp401 report report.json
   mcp401 report --format html -o report.html report.json
+  mcp401 report --where 'severity >= warning' report.json
   mcp401 analyze --format json capture.pcap | mcp401 report --format markdown`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -38,6 +40,7 @@ and writes it in any format: the same as analyze in that format.`,
 		},
 	}
 	out.flags(cmd.Flags(), report.Formats, "table")
+	out.whereFlag(cmd.Flags())
 	out.failFlag(cmd.Flags())
 	return cmd
 }
@@ -48,7 +51,7 @@ func (a *app) rewrite(name string, r io.Reader, inputs []string, out *output) er
 	if err != nil {
 		return err
 	}
-	err = report.Read(r, s.write)
+	err = report.Read(r, out.only.Narrow(s.write))
 	a.status = s.status()
 	switch {
 	case s.err != nil:

@@ -41,6 +41,9 @@ func (a *app) tally(name string, in *input) (*report.Tally, error) {
 		if err := report.Read(head, t.Write); err != nil {
 			return nil, hinted(fmt.Errorf("%s: %w", kind, nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
 		}
+		if t.LeftOut > 0 {
+			a.warn(hinted(fmt.Errorf("%s: calls are left out of this report by --where: %d", kind, t.LeftOut), "they count as never made: save the report without --where"))
+		}
 		return t, nil
 	}
 	return t, a.judge(name, head, in, t)

@@ -76,6 +76,9 @@ func closing(s *report.Summary) string {
 	if len(verdicts) > 0 {
 		text += " (" + strings.Join(verdicts, ", ") + ")"
 	}
+	if s.LeftOut > 0 {
+		text += fmt.Sprintf("; left out by --where: %d", s.LeftOut)
+	}
 	return fmt.Sprintf("%s; packets: %d, connections: %d; %s", text, s.Records, s.Flows, lost(s.Lost))
 }
 
