@@ -23,7 +23,7 @@ func (a *app) during() *cobra.Command {
 	var out output
 	var w wire
 	var k kept
-	var otlp string
+	var otlp, baseline string
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND...",
 		Short: "capture while a command runs, then report",
@@ -36,6 +36,7 @@ given up but with --user, which is then the command's user too.
 Exit status: 1 findings at or above --fail-on, 2 the job could not be done; else
 the command's own.`,
 		Example: `  mcp401 run -r capture.pcap -- true
+  mcp401 run --baseline report.json -r capture.pcap -- true
   mcp401 run --fail-on never -r capture.pcap -- sh -c 'echo done'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -45,6 +46,10 @@ the command's own.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(report.Formats); err != nil {
+				return err
+			}
+			var err error
+			if out.known, err = a.baseline(baseline, []string{w.read}, &in); err != nil {
 				return err
 			}
 			if len(w.interfaces) == 0 && w.read == "" {
@@ -85,6 +90,8 @@ the command's own.`,
 	w.flags(cmd.Flags())
 	k.flags(cmd.Flags())
 	out.flags(cmd.Flags(), report.Formats, "table")
+	out.whereFlag(cmd.Flags())
+	baselineFlag(cmd.Flags(), &baseline)
 	otlpFlag(cmd.Flags(), &otlp)
 	out.failFlag(cmd.Flags())
 	return cmd
