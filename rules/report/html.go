@@ -58,6 +58,7 @@ type sheet struct {
 	waiting bool // the last case may get a finding
 	calls   int
 	wrong   int
+	unsure  int // of these, suspected only
 	line    timeline
 	table   []*upstreamRow
 	byName  map[string]*upstreamRow
@@ -127,6 +128,9 @@ func (s *sheet) count(f *Finding) judged {
 	wrong := f != nil && rules.Severity(f.Severity).Rank() >= rules.Warning.Rank()
 	if wrong {
 		s.wrong++
+		if f.Confidence == "suspected" {
+			s.unsure++
+		}
 	}
 	s.line.add(c.Time, wrong)
 	s.servers(c, f)
@@ -441,8 +445,8 @@ func (h *htmlWriter) words(v *pageView) []wordView {
 // A lineView is the time line as an SVG whose x are per cent and whose y are
 // pixels: it fits any width without scaling its text.
 type lineView struct {
-	First, Last, Says string
-	Marks             []markView
+	First, Last, Says, Key string
+	Marks                  []markView
 }
 
 type markView struct {
@@ -460,7 +464,7 @@ func (h *htmlWriter) lineView() *lineView {
 	}
 	v := &lineView{
 		First: h.line.first.In(h.opt.Zone).Format("15:04:05.000"), Last: h.line.last.In(h.opt.Zone).Format("15:04:05.000"),
-		Says: h.lineSays(),
+		Says: h.lineSays(), Key: h.lineKey(),
 	}
 	unit := max(1, min(10, lineHeight/most)) // height of one call, while there are few
 	for i, b := range bins {
@@ -480,7 +484,23 @@ func (h *htmlWriter) lineView() *lineView {
 }
 
 func (s *sheet) lineSays() string {
-	return fmt.Sprintf("%s by time, %s of them with a failure that was hidden", counted(s.calls, "call"), number(s.wrong))
+	return fmt.Sprintf("%s by time, %s of them with a failure that was %s", counted(s.calls, "call"), number(s.wrong), s.filled())
+}
+
+// lineKey says what the marks of the time line stand for.
+func (s *sheet) lineKey() string {
+	return "filled: " + s.filled() + " failures, hollow: other calls"
+}
+
+// filled is what the failures of the filled marks were.
+func (s *sheet) filled() string {
+	switch s.unsure {
+	case 0:
+		return "hidden"
+	case s.wrong:
+		return "suspected"
+	}
+	return "hidden or suspected"
 }
 
 // A diagramView is the two hops of a call as an SVG, drawn like the time line:

@@ -77,8 +77,9 @@ type (
 		Width float64 `json:"width"` // of a column, in milliseconds
 		Most  int     `json:"most"`  // calls in one column
 		All   []int   `json:"all"`
-		Bad   []int   `json:"bad"` // of these, with a failure that was hidden
+		Bad   []int   `json:"bad"` // of these, with a failure that was hidden, or is suspected
 		Says  string  `json:"says"`
+		Key   string  `json:"key"` // what the marks stand for
 	}
 	viewGroup struct {
 		ID       string   `json:"id"`
@@ -170,7 +171,7 @@ func (v *viewWriter) viewLine() *viewLine {
 	width := v.line.width
 	line := &viewLine{
 		From: Time{time.Unix(0, v.line.at(v.line.first)*int64(width)).UTC()}, First: Time{v.line.first}, Last: Time{v.line.last},
-		Width: float64(width) / float64(time.Millisecond), Most: most, Says: v.lineSays(),
+		Width: float64(width) / float64(time.Millisecond), Most: most, Says: v.lineSays(), Key: v.lineKey(),
 	}
 	for _, b := range bins {
 		line.All, line.Bad = append(line.All, b.all), append(line.Bad, b.bad)
