@@ -1,5 +1,5 @@
 // What to do about a finding and how to check it, with buttons to copy.
-import { copier, el, parts } from "./dom.js";
+import { capital, copier, el, parts } from "./dom.js";
 
 // adviceOf returns the boxes for a fix (its code in backticks) and a command
 // that verifies it; either may be "".
@@ -10,7 +10,7 @@ export function adviceOf(fix, verify) {
     const commands = codes.filter((c) => /^(sudo|tcpdump|curl|mcp401|kubectl|docker) /.test(c));
     const settings = codes.filter((c) => /[:=]/.test(c));
     const copy = commands.length > 0 ? null : copier(settings.length === 1 ? settings[0] : fix.replaceAll("`", ""), settings.length === 1 ? "the setting" : "what to do");
-    boxes.push(box("Do this", el("p", {}, parts(fix)), copy));
+    boxes.push(box("Do this", el("p", {}, parts(capital(fix))), copy));
     for (const command of commands) boxes.push(box("Run", el("pre", {}, el("code", {}, asRoot(command))), copier(asRoot(command), "the command")));
   }
   if (verify) boxes.push(box("Check it", el("pre", {}, el("code", {}, verify)), copier(verify, "the check")));

@@ -55,6 +55,18 @@ export function name(text, n = 120) {
   return el("bdi", { title: whole ? null : clipped(text, 4000) }, shown);
 }
 
+// capital begins a text with a capital; a name or code that it begins with stays
+// as it is.
+export function capital(text) {
+  return /^[a-z]+[ ,:]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+}
+
+// sentenceOf makes a message a sentence.
+export function sentenceOf(text) {
+  const shown = capital(clipped(text, 600));
+  return /[.!?…]$/.test(shown) ? shown : `${shown}.`;
+}
+
 // parts is text with what stands in backticks as code. Where they come in no
 // pairs, it is text as a whole.
 export function parts(text) {

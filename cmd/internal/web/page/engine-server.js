@@ -20,7 +20,7 @@ const longestWait = 500;
 
 const aborted = () => new DOMException("ended by the user", "AbortError");
 
-const gone = () => new EngineError("mcp401 serve does not answer", "is it still running? start it again and open the address that it prints");
+const gone = () => new EngineError("mcp401 serve does not answer", "it was ended, or its machine sleeps: start it again and open the address that it prints");
 
 /** Turns the text of an answer with an error status into an error. */
 function refusal(status, text) {
