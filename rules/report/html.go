@@ -74,6 +74,9 @@ type judged struct {
 	f *Finding
 }
 
+// serversKey says what stands in the columns of the table of servers.
+const serversKey = "hidden: a refusal that the client was not told of. other: another failure, a filter, no answer, or a reason that the capture cannot show."
+
 // An upstreamRow is one line of the table of servers.
 type upstreamRow struct {
 	Name                        string
@@ -216,6 +219,7 @@ type (
 		Causes                            []causeView
 		CausesLeft                        int
 		Servers                           []*upstreamRow
+		ServersKey                        string
 		Line                              *lineView
 		Calls                             []callView
 		CallsLeft, Total, Wrong           int
@@ -266,7 +270,7 @@ func (h *htmlWriter) page() *pageView {
 	v := &pageView{
 		Version: clip(h.run.Version, 40), Title: a.title + ".", Detail: a.detail, Certainty: a.certainty, Nothing: a.certainty == "",
 		Inputs: inputNames(h.run.Inputs), Seen: h.seen(), Lost: h.lostOf(true),
-		Servers: h.table, Line: h.lineView(), Total: h.calls, Wrong: h.wrong, Unit: h.unit(1),
+		Servers: h.table, ServersKey: serversKey, Line: h.lineView(), Total: h.calls, Wrong: h.wrong, Unit: h.unit(1),
 		CallsLeft: h.calls - len(h.bad) - len(h.good),
 	}
 	v.Causes, v.CausesLeft = h.causes()

@@ -40,6 +40,7 @@ type (
 		Causes     []viewCause       `json:"causes"`
 		CausesLeft int               `json:"causes_left"`
 		Servers    []viewServer      `json:"servers"`
+		ServersKey string            `json:"servers_key"` // what stands in the columns
 		Line       *viewLine         `json:"line"`
 		Groups     []viewGroup       `json:"groups"`
 		Verdicts   []viewVerdict     `json:"verdicts"` // the most frequent first
@@ -129,7 +130,7 @@ func (v *viewWriter) view() *view {
 	all := &view{
 		Version: clip(v.run.Version, 40), State: a.state, Title: a.title, Detail: a.detail, Certainty: a.certainty,
 		Inputs: inputNames(v.run.Inputs), Seen: v.seen(), Lost: v.lostOf(true), Unit: v.unit(1), Calls: v.calls, Line: v.viewLine(),
-		Causes: []viewCause{}, Servers: []viewServer{}, Groups: []viewGroup{}, Verdicts: []viewVerdict{}, Notes: []Note{}, Joins: joins, Words: map[string]word{},
+		Causes: []viewCause{}, Servers: []viewServer{}, ServersKey: serversKey, Groups: []viewGroup{}, Verdicts: []viewVerdict{}, Notes: []Note{}, Joins: joins, Words: map[string]word{},
 	}
 	all.Damaged = all.Lost != nothingLost
 	all.CausesLeft = v.reasons(func(d *verdict, s *server, r *reason) {

@@ -149,7 +149,7 @@ function servers(view, only) {
     {},
     el("h2", {}, "Servers"),
     el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Servers" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))),
-    el("p", { class: "same" }, "hidden: a refusal that the client was not told of. other: another failure, a filter, no answer, or a reason that the capture cannot show."),
+    el("p", { class: "same" }, view.servers_key),
   );
 }
 

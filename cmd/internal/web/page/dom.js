@@ -28,7 +28,7 @@ function fill(node, attributes, children) {
 const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
 
 // visible names what does not print by its number, as the report does.
-export function visible(text) {
+function visible(text) {
   return String(text ?? "").replace(unseen, (c) => `[U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 }
 

@@ -1,6 +1,6 @@
 // The page: one engine, one run at a time.
 import { answer, meta } from "./answer.js";
-import { announce, clipped, el, name, sentenceOf } from "./dom.js";
+import { announce, el, name, sentenceOf } from "./dom.js";
 import { EngineError } from "./engine.js";
 import { choose, reading, takeFiles } from "./intake.js";
 import { watchKeys } from "./keys.js";
