@@ -11,14 +11,16 @@ export function adviceOf(fix, verify) {
     const settings = codes.filter((c) => /[:=]/.test(c));
     const copy = commands.length > 0 ? null : copier(settings.length === 1 ? settings[0] : fix.replaceAll("`", ""), settings.length === 1 ? "the setting" : "what to do");
     boxes.push(box("Do this", el("p", {}, parts(capital(fix))), copy));
-    for (const command of commands) boxes.push(box("Run", el("pre", {}, el("code", {}, asRoot(command))), copier(asRoot(command), "the command")));
+    boxes.push(...commands.map(toRun));
   }
-  if (verify) boxes.push(box("Check it", el("pre", {}, el("code", {}, verify)), copier(verify, "the check")));
+  if (verify.startsWith("tcpdump ")) boxes.push(toRun(verify)); // the reason is still to be seen
+  else if (verify) boxes.push(box("Check it", el("pre", {}, el("code", {}, verify)), copier(verify, "the check")));
   return boxes;
 }
 
-function asRoot(command) {
-  return command.startsWith("tcpdump ") ? `sudo ${command}` : command;
+function toRun(command) {
+  const text = command.startsWith("tcpdump ") ? `sudo ${command}` : command;
+  return box("Run", el("pre", {}, el("code", {}, text)), copier(text, "the command"));
 }
 
 function codesIn(text) {
