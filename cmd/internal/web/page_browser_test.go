@@ -211,6 +211,9 @@ func TestPageDrawsTheFault(t *testing.T) {
 	if filter := js[string](p, `[...document.querySelectorAll("#opened .do")].find(d => d.innerText.startsWith("Wireshark")).querySelector("code").innerText`); filter != "frame.number in {2, 5, 9, 13, 19}" {
 		t.Errorf("the Wireshark filter is %s", filter)
 	}
+	// A window made narrow, or a phone turned, has all of it.
+	p.size(360, 780)
+	p.until(`document.querySelector("#opened .hops").getBoundingClientRect().right <= 360`)
 }
 
 // The groups and the text choose calls, alone and together, and a server's name
