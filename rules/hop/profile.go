@@ -1,6 +1,7 @@
 package hop
 
 import (
+	"net/url"
 	"strings"
 
 	"mcp401/decode/mcp"
@@ -173,8 +174,12 @@ func scope(x *mcp.Exchange) []string {
 const idPrefix = "id "
 
 // pathScope reads "/mcp/<names>" and "/<names>/mcp", where names is a comma
-// list; "/mcp" alone names none.
+// list, as the gateway does, after it has undone the per cent encoding; "/mcp"
+// alone names none.
 func pathScope(path string) []string {
+	if plain, err := url.PathUnescape(path); err == nil {
+		path = plain
+	}
 	path = strings.Trim(path, "/")
 	var rest string
 	if v, ok := strings.CutPrefix(path, "mcp/"); ok {

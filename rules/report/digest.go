@@ -223,6 +223,8 @@ func answered(status, tools *int) string {
 func (d *digest) hint() string {
 	s := d.summary
 	switch {
+	case s.Records == 0 && d.unit(1) == "entry":
+		return "the HAR has no entries: open the network tab first, then reload the page, then export"
 	case s.Records == 0:
 		return "the capture is empty: check the capture filter and the interface"
 	case s.Lost.UndecryptedFlows > 0:
@@ -283,8 +285,37 @@ func (d *digest) lostOf(keyless bool) string {
 	if l.Limits > 0 {
 		parts = append(parts, counted(l.Limits, "limit")+" reached")
 	}
+	parts = append(parts, d.unread()...)
 	if len(parts) == 0 {
 		return nothingLost
 	}
 	return "lost: " + strings.Join(parts, ", ")
+}
+
+// unread is what of the files themselves could not be read: their notes say it
+// in full.
+func (d *digest) unread() (parts []string) {
+	cut, entries := 0, 0
+	for _, n := range d.notes {
+		switch n.Code {
+		case "pcap/cut-packet", "pcap/bad-record", "pcapng/cut-block", "pcapng/bad-block", "har/broken":
+			cut += n.Count
+		case "har/bad-entry", "har/bad-url":
+			entries += n.Count
+		default:
+			if strings.HasSuffix(n.Code, "/truncated") { // of a HAR, and of gzip and the like
+				cut += n.Count
+			}
+		}
+	}
+	switch {
+	case cut == 1:
+		parts = append(parts, "the end of a file")
+	case cut > 1:
+		parts = append(parts, "the ends of files")
+	}
+	if entries > 0 {
+		parts = append(parts, counted(entries, "HAR entry")+" that cannot be read")
+	}
+	return parts
 }

@@ -58,6 +58,7 @@ type sheet struct {
 	waiting bool // the last case may get a finding
 	calls   int
 	wrong   int
+	unsure  int // of these, suspected only
 	line    timeline
 	table   []*upstreamRow
 	byName  map[string]*upstreamRow
@@ -72,6 +73,9 @@ type judged struct {
 	c *Case
 	f *Finding
 }
+
+// serversKey says what stands in the columns of the table of servers.
+const serversKey = "hidden: a refusal that the client was not told of. other: another failure, a filter, no answer, or a reason that the capture cannot show."
 
 // An upstreamRow is one line of the table of servers.
 type upstreamRow struct {
@@ -127,6 +131,9 @@ func (s *sheet) count(f *Finding) judged {
 	wrong := f != nil && rules.Severity(f.Severity).Rank() >= rules.Warning.Rank()
 	if wrong {
 		s.wrong++
+		if f.Confidence == "suspected" {
+			s.unsure++
+		}
 	}
 	s.line.add(c.Time, wrong)
 	s.servers(c, f)
@@ -212,6 +219,7 @@ type (
 		Causes                            []causeView
 		CausesLeft                        int
 		Servers                           []*upstreamRow
+		ServersKey                        string
 		Line                              *lineView
 		Calls                             []callView
 		CallsLeft, Total, Wrong           int
@@ -262,7 +270,7 @@ func (h *htmlWriter) page() *pageView {
 	v := &pageView{
 		Version: clip(h.run.Version, 40), Title: a.title + ".", Detail: a.detail, Certainty: a.certainty, Nothing: a.certainty == "",
 		Inputs: inputNames(h.run.Inputs), Seen: h.seen(), Lost: h.lostOf(true),
-		Servers: h.table, Line: h.lineView(), Total: h.calls, Wrong: h.wrong, Unit: h.unit(1),
+		Servers: h.table, ServersKey: serversKey, Line: h.lineView(), Total: h.calls, Wrong: h.wrong, Unit: h.unit(1),
 		CallsLeft: h.calls - len(h.bad) - len(h.good),
 	}
 	v.Causes, v.CausesLeft = h.causes()
@@ -441,8 +449,8 @@ func (h *htmlWriter) words(v *pageView) []wordView {
 // A lineView is the time line as an SVG whose x are per cent and whose y are
 // pixels: it fits any width without scaling its text.
 type lineView struct {
-	First, Last, Says string
-	Marks             []markView
+	First, Last, Says, Key string
+	Marks                  []markView
 }
 
 type markView struct {
@@ -460,7 +468,7 @@ func (h *htmlWriter) lineView() *lineView {
 	}
 	v := &lineView{
 		First: h.line.first.In(h.opt.Zone).Format("15:04:05.000"), Last: h.line.last.In(h.opt.Zone).Format("15:04:05.000"),
-		Says: h.lineSays(),
+		Says: h.lineSays(), Key: h.lineKey(),
 	}
 	unit := max(1, min(10, lineHeight/most)) // height of one call, while there are few
 	for i, b := range bins {
@@ -480,7 +488,23 @@ func (h *htmlWriter) lineView() *lineView {
 }
 
 func (s *sheet) lineSays() string {
-	return fmt.Sprintf("%s by time, %s of them with a failure that was hidden", counted(s.calls, "call"), number(s.wrong))
+	return fmt.Sprintf("%s by time, %s of them with a failure that was %s", counted(s.calls, "call"), number(s.wrong), s.filled())
+}
+
+// lineKey says what the marks of the time line stand for.
+func (s *sheet) lineKey() string {
+	return "filled: " + s.filled() + " failures, hollow: other calls"
+}
+
+// filled is what the failures of the filled marks were.
+func (s *sheet) filled() string {
+	switch s.unsure {
+	case 0:
+		return "hidden"
+	case s.wrong:
+		return "suspected"
+	}
+	return "hidden or suspected"
 }
 
 // A diagramView is the two hops of a call as an SVG, drawn like the time line:

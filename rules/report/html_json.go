@@ -40,6 +40,7 @@ type (
 		Causes     []viewCause       `json:"causes"`
 		CausesLeft int               `json:"causes_left"`
 		Servers    []viewServer      `json:"servers"`
+		ServersKey string            `json:"servers_key"` // what stands in the columns
 		Line       *viewLine         `json:"line"`
 		Groups     []viewGroup       `json:"groups"`
 		Verdicts   []viewVerdict     `json:"verdicts"` // the most frequent first
@@ -77,8 +78,9 @@ type (
 		Width float64 `json:"width"` // of a column, in milliseconds
 		Most  int     `json:"most"`  // calls in one column
 		All   []int   `json:"all"`
-		Bad   []int   `json:"bad"` // of these, with a failure that was hidden
+		Bad   []int   `json:"bad"` // of these, with a failure that was hidden, or is suspected
 		Says  string  `json:"says"`
+		Key   string  `json:"key"` // what the marks stand for
 	}
 	viewGroup struct {
 		ID       string   `json:"id"`
@@ -128,7 +130,7 @@ func (v *viewWriter) view() *view {
 	all := &view{
 		Version: clip(v.run.Version, 40), State: a.state, Title: a.title, Detail: a.detail, Certainty: a.certainty,
 		Inputs: inputNames(v.run.Inputs), Seen: v.seen(), Lost: v.lostOf(true), Unit: v.unit(1), Calls: v.calls, Line: v.viewLine(),
-		Causes: []viewCause{}, Servers: []viewServer{}, Groups: []viewGroup{}, Verdicts: []viewVerdict{}, Notes: []Note{}, Joins: joins, Words: map[string]word{},
+		Causes: []viewCause{}, Servers: []viewServer{}, ServersKey: serversKey, Groups: []viewGroup{}, Verdicts: []viewVerdict{}, Notes: []Note{}, Joins: joins, Words: map[string]word{},
 	}
 	all.Damaged = all.Lost != nothingLost
 	all.CausesLeft = v.reasons(func(d *verdict, s *server, r *reason) {
@@ -170,7 +172,7 @@ func (v *viewWriter) viewLine() *viewLine {
 	width := v.line.width
 	line := &viewLine{
 		From: Time{time.Unix(0, v.line.at(v.line.first)*int64(width)).UTC()}, First: Time{v.line.first}, Last: Time{v.line.last},
-		Width: float64(width) / float64(time.Millisecond), Most: most, Says: v.lineSays(),
+		Width: float64(width) / float64(time.Millisecond), Most: most, Says: v.lineSays(), Key: v.lineKey(),
 	}
 	for _, b := range bins {
 		line.All, line.Bad = append(line.All, b.all), append(line.Bad, b.bad)

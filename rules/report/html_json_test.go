@@ -149,6 +149,31 @@ func TestViewStates(t *testing.T) {
 	}
 }
 
+// What could not be read of the files is lost, and of nothing lost it is said.
+func TestViewLost(t *testing.T) {
+	for _, c := range []struct{ notes, lost string }{
+		{``, "nothing lost"},
+		{`{"note":{"code":"http1/skipped","count":1}}`, "nothing lost"},
+		{`{"note":{"code":"pcap/cut-packet","count":1}}`, "lost: the end of a file"},
+		{`{"note":{"code":"gzip/truncated","count":1}}` + "\n" + `{"note":{"code":"har/broken","count":1}}`, "lost: the ends of files"},
+		{`{"note":{"code":"har/bad-url","count":2}}`, "lost: 2 HAR entries that cannot be read"},
+	} {
+		in := `{"run":{"schema":"1"}}` + "\n" + c.notes + "\n" + `{"summary":{"records":3}}`
+		if v := viewOf(t, []byte(in)); v.Lost != c.lost || v.Damaged != (c.lost != "nothing lost") {
+			t.Errorf("%s: %q, damaged %v; want %q", c.notes, v.Lost, v.Damaged, c.lost)
+		}
+	}
+}
+
+// Every verdict that can have the title has words for where another has it.
+func TestPhrasesAreWhole(t *testing.T) {
+	for id, p := range phrases {
+		if p.title == "" || strings.Count(p.detail, "%s") != 1 || p.one == "" || p.several == "" || p.one == p.several {
+			t.Errorf("%s: %+v", id, p)
+		}
+	}
+}
+
 // Every verdict that there is stands in a group.
 func TestGroupsAreWhole(t *testing.T) {
 	docs, _ := filepath.Glob("../*/doc.md")

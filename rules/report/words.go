@@ -12,15 +12,23 @@ import (
 )
 
 // phrases is how a verdict is said in a sentence: its title with the upstreams
-// at fault, and what came of it with the number of calls.
-var phrases = map[string]struct{ title, detail string }{
-	"swallowed-401":     {"%s answered 401, and the gateway hid it", "%s came back with 200 and an empty list although an upstream had answered 401."},
-	"swallowed-403":     {"%s answered 403, and the gateway hid it", "%s came back with 200 and an empty list although an upstream had answered 403."},
-	"swallowed-failure": {"%s failed, and the gateway hid it", "%s came back with 200 and an empty list although an upstream had failed."},
-	"partial-list":      {"The tools of %s are missing, and the client was not told", "%s came back with a list that lacks the tools of a failed upstream."},
-	"llm-without-tools": {"A model was called without the tools of %s", "%s ran a model without the MCP tools that it was to have, because an upstream had failed."},
-	"call-401":          {"%s refused a tool call, and the client got 200", "%s called a tool and got 200, although the upstream had refused."},
-	"unseen-upstream":   {"A list came back empty, and this capture cannot show why", "%s came back empty, and the upstream side is not in the capture: this is a suspicion, not a proof."},
+// at fault, what came of it with the number of calls, and one and several of it
+// where another verdict has the title.
+var phrases = map[string]struct{ title, detail, one, several string }{
+	"swallowed-401": {"%s answered 401, and the gateway hid it", "%s came back with 200 and an empty list although an upstream had answered 401.",
+		"hidden 401", "hidden 401s"},
+	"swallowed-403": {"%s answered 403, and the gateway hid it", "%s came back with 200 and an empty list although an upstream had answered 403.",
+		"hidden 403", "hidden 403s"},
+	"swallowed-failure": {"%s failed, and the gateway hid it", "%s came back with 200 and an empty list although an upstream had failed.",
+		"other hidden failure", "other hidden failures"},
+	"partial-list": {"The tools of %s are missing, and the client was not told", "%s came back with a list that lacks the tools of a failed upstream.",
+		"list that lacks tools", "lists that lack tools"},
+	"llm-without-tools": {"A model was called without the tools of %s", "%s ran a model without the MCP tools that it was to have, because an upstream had failed.",
+		"model call without its tools", "model calls without their tools"},
+	"call-401": {"%s refused a tool call, and the client got 200", "%s called a tool and got 200, although the upstream had refused.",
+		"refused tool call", "refused tool calls"},
+	"unseen-upstream": {"A list came back empty, and this capture cannot show why", "%s came back empty, and the upstream side is not in the capture: this is a suspicion, not a proof.",
+		"empty list whose reason the capture cannot show", "empty lists whose reason the capture cannot show"},
 }
 
 // A headline is what a report says first.
@@ -75,19 +83,34 @@ func (d *digest) answer() headline {
 	if a.certainty == "suspected" {
 		a.state = "suspected"
 	}
-	if strings.Contains(p.title, "%s") {
+	switch {
+	case strings.Contains(p.title, "%s"):
 		a.title = fmt.Sprintf(p.title, v.names())
+	case v.count > 1: // "A list came back empty": of several, how many
+		a.title = number(v.count) + strings.Replace(p.title, "A list", " lists", 1)
 	}
 	var also []string
 	for _, v := range d.verdicts[1:] {
 		if rules.Severity(v.severity).Rank() >= rules.Warning.Rank() {
-			also = append(also, number(v.count)+" "+visible(v.id))
+			also = append(also, v.also())
 		}
 	}
 	if len(also) > 0 {
 		a.detail += " Also found: " + strings.Join(also, ", ") + "."
 	}
 	return a
+}
+
+// also is how many findings of a verdict there are, beside those of the title.
+func (v *verdict) also() string {
+	p, known := phrases[v.id]
+	switch {
+	case !known:
+		return number(v.count) + " " + visible(v.id)
+	case v.count == 1:
+		return "1 " + p.one
+	}
+	return number(v.count) + " " + p.several
 }
 
 // namesShown is how many upstreams a sentence names.

@@ -127,7 +127,7 @@ func open(t *testing.T, base, place string) *tab {
 	}
 	ctx, close := chromedp.NewContext(parent)
 	t.Cleanup(close)
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(cancel)
 	p := &tab{T: t, ctx: ctx, base: base}
 	p.run(chromedp.Navigate("about:blank"))
@@ -267,7 +267,16 @@ func (p *tab) press(keys string) {
 func (p *tab) click(selector string) {
 	p.Helper()
 	p.until(`document.querySelector(%s)`, selector)
-	at := js[[]float64](p, `(() => { const e = document.querySelector(%s); e.scrollIntoView({block: "center", behavior: "instant"}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()`, selector)
+	// Where it stays: what is drawn late moves what stands below it.
+	at := js[[]float64](p, `(async () => {
+		const e = document.querySelector(%s);
+		const place = () => { e.scrollIntoView({block: "center", behavior: "instant"}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] };
+		for (let at = place(), next; ; at = next) {
+			await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
+			next = place();
+			if (next[0] === at[0] && next[1] === at[1]) return at;
+		}
+	})()`, selector)
 	p.run(chromedp.MouseClickXY(at[0], at[1]))
 }
 

@@ -30,6 +30,12 @@ func (s *Server) Handler(at net.Addr) http.Handler {
 	mux.HandleFunc("GET /api/runs/{id}", s.state)
 	mux.HandleFunc("DELETE /api/runs/{id}", s.remove)
 	mux.HandleFunc("GET /api/runs/{id}/{document}", s.download)
+	for _, place := range []string{"/api/analyze", "/api/runs"} {
+		mux.HandleFunc(place, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", http.MethodPost)
+			fail(w, &fault{http.StatusMethodNotAllowed, "files come here by POST", "as in: curl --data-binary @capture.pcap ADDRESS/api/analyze"})
+		})
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, &fault{http.StatusNotFound, "there is nothing here", "the page is at /"})
 	})

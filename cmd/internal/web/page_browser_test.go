@@ -15,9 +15,11 @@ import (
 	"unicode"
 
 	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/tracing"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"golang.org/x/net/html"
@@ -90,12 +92,14 @@ func TestPageSaysWhatTheProgramSays(t *testing.T) {
 			t.Errorf("%s: the page says %q, want %q", file, got, want.Title)
 		}
 		text := js[string](p, `(document.querySelectorAll("details.cause").forEach(d => d.open = true), document.getElementById("main").innerText)`)
-		at := 0
+		rest := squash(text)
 		for _, s := range append([]string{want.Title, want.Detail, want.Certainty}, causesOf(want)...) {
-			i := strings.Index(squash(text[at:]), squash(s))
-			if i < 0 {
+			_, after, ok := strings.Cut(rest, squash(s))
+			if !ok {
 				t.Errorf("%s: the page does not say %q, or too early", file, s)
+				continue
 			}
+			rest = after
 		}
 		if n := js[string](p, `document.querySelector(".chip").innerText`); n != fmt.Sprintf("all %d", want.Calls) && want.Calls > 0 {
 			t.Errorf("%s: %s calls, want %d", file, n, want.Calls)
@@ -113,7 +117,8 @@ func causesOf(v said) (list []string) {
 	return list
 }
 
-func squash(s string) string { return strings.Join(strings.Fields(s), "") }
+// squash is a text without its spaces and capitals, which a page may choose.
+func squash(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), "")) }
 
 // Each call, opened, is the sequence of messages that the HTML report tells, in
 // the same words, drawn with a message for each.
@@ -206,6 +211,9 @@ func TestPageDrawsTheFault(t *testing.T) {
 	if filter := js[string](p, `[...document.querySelectorAll("#opened .do")].find(d => d.innerText.startsWith("Wireshark")).querySelector("code").innerText`); filter != "frame.number in {2, 5, 9, 13, 19}" {
 		t.Errorf("the Wireshark filter is %s", filter)
 	}
+	// A window made narrow, or a phone turned, has all of it.
+	p.size(360, 780)
+	p.until(`document.querySelector("#opened .hops").getBoundingClientRect().right <= 360`)
 }
 
 // The groups and the text choose calls, alone and together, and a server's name
@@ -514,7 +522,7 @@ func TestPageSurvivesReload(t *testing.T) {
 	if got := js[string](p, `location.hash + " " + document.getElementById("filter").value + " " + document.querySelector("[aria-pressed=true]").dataset.group`); got != hash+" passthru hidden" {
 		t.Errorf("after a reload: %s", got)
 	}
-	p.run(chromedp.NavigateBack())
+	js[bool](p, `(history.back(), true)`) // within one document: nothing loads, that one could wait for
 	p.until(`!document.querySelector("#opened") && document.querySelector(".result")`)
 	// Another file begins anew.
 	p.drops("../../../samples/concurrent-clients/capture.pcap")
@@ -561,14 +569,14 @@ func TestPageCancels(t *testing.T) {
 }
 
 // Fifty thousand calls are shown without a freeze: no task of the page's thread
-// takes a second, and no more rows exist than fit.
+// takes 400 ms of the processor, and no more rows exist than fit.
 func TestPageOfManyCalls(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped: -short, and this reads 50,000 calls")
 	}
 	file := many(t, 50_000)
 	p := open(t, serve(t), "")
-	js[bool](p, `(window.longest = 0, new PerformanceObserver(l => { for (const e of l.getEntries()) window.longest = Math.max(window.longest, e.duration) }).observe({type: "longtask"}), true)`)
+	longest := tasks(p)
 	p.drops(file)
 	if got := js[string](p, `document.querySelector(".chip").innerText`); got != "all 50,000" {
 		t.Fatal(got)
@@ -591,10 +599,68 @@ func TestPageOfManyCalls(t *testing.T) {
 	if n := rows(); n > 120 {
 		t.Errorf("%d rows exist", n)
 	}
-	longest := js[float64](p, `window.longest`)
-	t.Logf("the longest task took %.0f ms", longest)
-	if longest > 1000 {
-		t.Errorf("the page froze for %.0f ms", longest)
+	took, n := longest()
+	t.Logf("the longest of %d tasks took %v", n, took)
+	if took > 400*time.Millisecond || n < 100 {
+		t.Errorf("the page froze for %v, the longest of %d tasks", took, n)
+	}
+}
+
+// tasks watches the tasks of the threads that run pages until its result is called,
+// which tells the longest and how many there were. They are measured in time of
+// the processor: what else the machine does is no fault of the page.
+func tasks(p *tab) func() (longest time.Duration, n int) {
+	p.Helper()
+	type thread struct{ PID, TID int }
+	type event struct {
+		thread
+		Name string
+		TDur int64 // microseconds
+		Args struct{ Name string }
+	}
+	var ran []event
+	pages := map[thread]bool{}
+	done := make(chan bool, 1)
+	if err := chromedp.Listen(p.ctx, func(e any) {
+		switch e := e.(type) {
+		case *tracing.EventDataCollected:
+			for _, v := range e.Value {
+				var x event
+				if json.Unmarshal(v, &x) != nil {
+					continue // of another shape
+				}
+				switch {
+				case x.Name == "RunTask":
+					ran = append(ran, x)
+				case x.Name == "thread_name" && x.Args.Name == "CrRendererMain":
+					pages[x.thread] = true
+				}
+			}
+		case *tracing.EventTracingComplete:
+			done <- e.DataLossOccurred
+		}
+	}); err != nil {
+		p.Fatal(err)
+	}
+	call(p, tracing.Start, tracing.StartParams{TraceConfig: &tracing.TraceConfig{IncludedCategories: []string{"disabled-by-default-devtools.timeline"}, ExcludedCategories: []string{"*"}}})
+	return func() (longest time.Duration, n int) {
+		p.Helper()
+		call(p, tracing.End, cdp.Empty{})
+		select {
+		case lost := <-done:
+			if lost {
+				p.Fatal("the trace is not whole")
+			}
+		case <-p.ctx.Done():
+			p.Fatal("the trace does not end")
+		}
+		for _, e := range ran {
+			if pages[e.thread] {
+				n++
+				longest = max(longest, time.Duration(e.TDur)*time.Microsecond)
+			}
+		}
+		return longest, n
 	}
 }
 

@@ -162,7 +162,10 @@ func TestGuard(t *testing.T) {
 		{"POST", "/api/runs?sample=1", 403, "Sec-Fetch-Site: cross-site|Sec-Fetch-Mode: navigate"},
 		{"POST", "/?token=x", 404, ""},
 		{"DELETE", "/api/runs/x", 403, "Origin: http://evil.example"},
-		{"PUT", "/api/analyze", 404, ""},
+		{"PUT", "/api/analyze", 405, ""},
+		{"GET", "/api/analyze", 405, ""},
+		{"HEAD", "/api/runs", 405, ""},
+		{"OPTIONS", "/api/analyze", 405, ""},
 		{"GET", "/engine/", 404, ""},
 		{"GET", "/page.go", 404, ""},
 		{"OPTIONS", "/api/analyze", 403, "Origin: http://evil.example|Access-Control-Request-Method: POST"},
@@ -186,7 +189,10 @@ func TestGuard(t *testing.T) {
 				t.Errorf("%s %s: %s is %q", c.method, c.path, name, got)
 			}
 		}
-		if code >= 400 && code != http.StatusMethodNotAllowed {
+		if got := head.Get("Allow"); (got == "POST") != (code == http.StatusMethodNotAllowed) {
+			t.Errorf("%s %s: %d allows %q", c.method, c.path, code, got)
+		}
+		if code >= 400 && c.method != "HEAD" {
 			var v struct{ Error struct{ Text, Hint string } }
 			if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Error.Text == "" {
 				t.Errorf("%s %s: %d without a word: %s", c.method, c.path, code, answer)

@@ -1,5 +1,5 @@
 // What to do about a finding and how to check it, with buttons to copy.
-import { copier, el, parts } from "./dom.js";
+import { capital, copier, el, parts } from "./dom.js";
 
 // adviceOf returns the boxes for a fix (its code in backticks) and a command
 // that verifies it; either may be "".
@@ -10,15 +10,17 @@ export function adviceOf(fix, verify) {
     const commands = codes.filter((c) => /^(sudo|tcpdump|curl|mcp401|kubectl|docker) /.test(c));
     const settings = codes.filter((c) => /[:=]/.test(c));
     const copy = commands.length > 0 ? null : copier(settings.length === 1 ? settings[0] : fix.replaceAll("`", ""), settings.length === 1 ? "the setting" : "what to do");
-    boxes.push(box("Do this", el("p", {}, parts(fix)), copy));
-    for (const command of commands) boxes.push(box("Run", el("pre", {}, el("code", {}, asRoot(command))), copier(asRoot(command), "the command")));
+    boxes.push(box("Do this", el("p", {}, parts(capital(fix))), copy));
+    boxes.push(...commands.map(toRun));
   }
-  if (verify) boxes.push(box("Check it", el("pre", {}, el("code", {}, verify)), copier(verify, "the check")));
+  if (verify.startsWith("tcpdump ")) boxes.push(toRun(verify)); // the reason is still to be seen
+  else if (verify) boxes.push(box("Check it", el("pre", {}, el("code", {}, verify)), copier(verify, "the check")));
   return boxes;
 }
 
-function asRoot(command) {
-  return command.startsWith("tcpdump ") ? `sudo ${command}` : command;
+function toRun(command) {
+  const text = command.startsWith("tcpdump ") ? `sudo ${command}` : command;
+  return box("Run", el("pre", {}, el("code", {}, text)), copier(text, "the command"));
 }
 
 function codesIn(text) {

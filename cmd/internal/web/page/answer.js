@@ -2,7 +2,7 @@
 // line, the calls, what the file cannot show.
 import { adviceOf } from "./advice.js";
 import { callList } from "./calls.js";
-import { el, clipped, name } from "./dom.js";
+import { clipped, el, name, sentenceOf } from "./dom.js";
 import { timeline } from "./timeline.js";
 import { counted, millis, number, span } from "./units.js";
 import { tagOf, wordList } from "./words.js";
@@ -22,6 +22,7 @@ export function answer({ run, place, wrote, addKeys, save }) {
     "div",
     { class: `result ${view.state}` },
     headline(view, report),
+    view.state === "clear" || view.state === "blind" ? checked(view) : null,
     view.damaged && view.state !== "unreadable" ? damage(view) : null,
     view.causes.length ? causes(view, report, list, only) : null,
     view.servers.length ? servers(view, only) : null,
@@ -63,10 +64,15 @@ function headline(view, report) {
   return el(
     "section",
     { class: "answer" },
-    el("h1", { tabindex: -1, id: "answer" }, el("bdi", {}, view.title, view.title ? "." : "")),
+    el("h1", { tabindex: -1, id: "answer" }, view.title, "."),
     el("p", { class: "lead" }, view.detail, view.certainty ? [" ", el("span", { class: "sure" }, view.certainty)] : null),
     view.state === "unreadable" ? el("p", { class: "same" }, "What was read: ", inputs(report), ".") : null,
   );
+}
+
+// checked is what the calls came to where nothing is wrong.
+function checked(view) {
+  return el("ul", { class: "checked" }, view.verdicts.map((v) => el("li", {}, el("b", {}, counted(v.count, "call")), ": ", v.meaning || v.id, " ", tagOf(v.id, "", view))));
 }
 
 function inputs(report) {
@@ -98,7 +104,7 @@ function causes(view, report, list, only) {
           el("h3", {}, name(c.server, 60), c.meaning ? `: ${c.meaning}` : ""),
           el("span", { class: "short" }, el("b", {}, counted(c.count, "call")), c.verdict !== view.causes[0].verdict ? el("span", { class: "tag" }, c.verdict) : null, c.id ? el("span", { class: "tag" }, c.id) : null),
         ),
-        el("p", {}, el("bdi", {}, c.text)),
+        el("p", {}, c.text),
         el(
           "p",
           { class: "tags" },
@@ -143,7 +149,7 @@ function servers(view, only) {
     {},
     el("h2", {}, "Servers"),
     el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Servers" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))),
-    el("p", { class: "same" }, "hidden: a refusal that the client was not told of. other: another failure, a filter, or no answer."),
+    el("p", { class: "same" }, view.servers_key),
   );
 }
 
@@ -153,7 +159,7 @@ function lost(view, report, addKeys) {
     "section",
     {},
     el("h2", {}, "What this file cannot show"),
-    el("p", {}, view.lost, "."),
+    el("p", {}, sentenceOf(view.lost)),
     view.notes.length
       ? el("ul", {}, view.notes.map((n) => el("li", {}, `${number(n.count)}x `, name(n.text, 400), " ", el("span", { class: "tag" }, clipped(n.code, 80)), n.frame ? ` (first at ${view.unit} ${n.frame})` : "", n.about ? [" ", name(n.about, 80)] : null)))
       : null,
@@ -167,7 +173,7 @@ function take(run, save) {
   return el(
     "section",
     { class: "take" },
-    el("h2", {}, "Take it with you"),
+    el("h2", {}, "Download"),
     el("p", { class: "acts" }, run.downloads.map((d) => el("button", { type: "button", "data-kind": d.kind, onclick: (event) => save(d, event.currentTarget) }, d.label))),
     el("p", { class: "same" }, "Secrets are in none of these: credentials stand for themselves by kind and a keyed hash."),
   );

@@ -14,22 +14,23 @@ export function openedCall({ call, finding, view, close }) {
   const { list, left } = stepsOf(call, finding);
   const words = list.map((s) => clipped(sentence(s, view.unit), textMost));
   if (left > 0) words.push(`${counted(left, "upstream attempt")} more: see the JSON`);
+  const happened = clipped(finding?.text || view.words[call.verdict]?.meaning || call.verdict, textMost);
   const link = () => location.href;
   const asText = () =>
-    [clipped(finding?.text || view.words[call.verdict]?.meaning || call.verdict, textMost), `${call.client} asked ${call.gateway} at ${call.time ?? "an unknown time"}`, ...list.map((s, i) => `${s.time ? `${s.time} ` : ""}${words[i]}`)].join("\n");
+    [happened, `${call.client} asked ${call.gateway} at ${call.time ?? "an unknown time"}`, ...list.map((s, i) => `${s.time ? `${s.time} ` : ""}${words[i]}`)].join("\n");
   const filter = view.unit === "frame" ? wireshark(list) : "";
   return el(
     "div",
     { class: "panel" },
-    el("h3", { class: "happened" }, el("bdi", {}, clipped(finding?.text || view.words[call.verdict]?.meaning || call.verdict, textMost))),
+    el("h3", { class: "happened" }, happened),
     el("p", { class: "tags" }, tagOf(call.verdict, call.severity, view), tagOf(call.cause || call.failure, "", view), certain(call.confidence)),
     el("p", { class: "same" }, call.client ? name(call.client) : "a client", " asked ", name(call.gateway), call.time ? ` at ${absolute(call.time)}` : ""),
-    el("div", { class: "drawn" }, diagram(call, list)),
+    diagram(call, list),
     el("p", { class: "same" }, "The same in words:"),
-    el("ol", {}, words.map((w) => el("li", {}, el("bdi", {}, w)))),
+    el("ol", {}, words.map((w) => el("li", {}, w))),
+    finding && finding.severity !== "ok" ? adviceOf(clipped(finding.fix, 2 * textMost), clipped(finding.verify, 4 * textMost)) : null,
     together(call, view),
     filter && el("div", { class: "do" }, el("h4", {}, "Wireshark"), el("div", { class: "copied" }, el("pre", {}, el("code", {}, filter)), copier(filter, "the Wireshark filter"))),
-    finding && finding.severity !== "ok" ? adviceOf(clipped(finding.fix, 2 * textMost), clipped(finding.verify, 4 * textMost)) : null,
     evidence(call, finding, view.unit),
     el(
       "p",
@@ -52,7 +53,7 @@ function together(call, view) {
       name(serverOf(a)),
       a.address && a.address !== serverOf(a) ? [" at ", name(a.address)] : null,
       a.credential ? [" was sent ", el("code", {}, clipped(a.credential, 60))] : " was sent no credential",
-      after ? ` ${after} after the client asked` : null,
+      after ? ` ${after.replace(/^\+/, "")} after the client asked` : null,
       view.joins[a.confidence] ? `; belongs to this call: ${view.joins[a.confidence]}` : null,
       a.challenge?.error_description ? [". It said: ", el("q", {}, name(a.challenge.error_description, 200))] : null,
     );

@@ -1,8 +1,8 @@
 // The two hops of a call as a sequence diagram: a lane for the client, the
 // gateway and each upstream, a row for each message.
-import { clipped, svgEl } from "./dom.js";
-import { client, gateway, upstream } from "./steps.js";
-import { elapsed } from "./units.js";
+import { clipped, el, svgEl } from "./dom.js";
+import { client, gateway, serverOf, upstream } from "./steps.js";
+import { counted, elapsed } from "./units.js";
 
 const rowsTop = 48; // pixels
 const rowHeight = 46;
@@ -10,24 +10,26 @@ const narrow = 560; // pixels: below, all upstreams share a lane
 const lanesMost = 4; // upstreams with a lane of their own
 const laneWidest = 400;
 
-// diagram draws the steps of a call. It is as wide as it is given, and drawn
-// again when that changes.
+// diagram draws the steps of a call, in a box. It is as wide as the box, and
+// drawn again when that changes.
 export function diagram(call, steps) {
   const root = svgEl("svg", { class: "hops", role: "img", "aria-label": says(steps), height: rowsTop + rowHeight * steps.length + 12 });
+  const box = el("div", { class: "drawn" }, root);
   let drawn = 0;
   const draw = () => {
-    const width = Math.floor(root.parentElement?.clientWidth ?? 0);
+    const width = Math.floor(box.clientWidth);
     if (!width || width === drawn) return;
     drawn = width;
     root.replaceChildren(...figure(call, steps, width, root));
   };
-  new ResizeObserver(draw).observe(root);
+  // Of the box: what is drawn has a width of its own.
+  new ResizeObserver(draw).observe(box);
   requestAnimationFrame(draw);
-  return root;
+  return box;
 }
 
 function says(steps) {
-  return `sequence of ${steps.length} messages between client, gateway and upstream; the list below says the same in words`;
+  return `${counted(steps.length, "message")} between client, gateway and upstream; the list below says the same in words`;
 }
 
 function figure(call, steps, room, root) {
@@ -67,7 +69,7 @@ function figure(call, steps, room, root) {
 }
 
 function addressOf(call, server) {
-  const a = call.upstream.find((u) => (u.server || u.url || u.address) === server);
+  const a = call.upstream.find((u) => serverOf(u) === server);
   return a ? a.address : "";
 }
 

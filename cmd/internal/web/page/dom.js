@@ -28,7 +28,7 @@ function fill(node, attributes, children) {
 const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
 
 // visible names what does not print by its number, as the report does.
-export function visible(text) {
+function visible(text) {
   return String(text ?? "").replace(unseen, (c) => `[U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 }
 
@@ -53,6 +53,18 @@ export function clipped(text, n) {
 export function name(text, n = 120) {
   const [shown, whole] = short(text, n);
   return el("bdi", { title: whole ? null : clipped(text, 4000) }, shown);
+}
+
+// capital begins a text with a capital; a name or code that it begins with stays
+// as it is.
+export function capital(text) {
+  return /^[a-z]+[ ,:]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+}
+
+// sentenceOf makes a message a sentence.
+export function sentenceOf(text) {
+  const shown = capital(clipped(text, 600));
+  return /[.!?…]$/.test(shown) ? shown : `${shown}.`;
 }
 
 // parts is text with what stands in backticks as code. Where they come in no

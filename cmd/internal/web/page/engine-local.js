@@ -1,22 +1,13 @@
 // The engine of the page in one file: Go compiled to WebAssembly, in a worker of
 // this page. Files are read where they are and go nowhere. `mcp401 page` puts
 // the module and the worker's script into the page as text.
-import { EngineError, readReport } from "./engine.js";
-
-const formats = [
-  { kind: "html", label: "HTML report", name: "mcp401-report.html", type: "text/html" },
-  { kind: "json", label: "JSON", name: "mcp401-report.json", type: "application/json" },
-  { kind: "sarif", label: "SARIF", name: "mcp401-report.sarif", type: "application/sarif+json" },
-  { kind: "markdown", label: "Markdown", name: "mcp401-report.md", type: "text/markdown" },
-  { kind: "csv", label: "CSV", name: "mcp401-report.csv", type: "text/csv" },
-  { kind: "junit", label: "JUnit XML", name: "mcp401-report.xml", type: "application/xml" },
-];
+import { documents, EngineError, readReport } from "./engine.js";
 
 const version = document.documentElement.dataset.version;
 
 let compiled = null; // a promise of the module
 
-/** The engine's module: unpacked and compiled once, at the first call. */
+// The engine's module: unpacked and compiled once, at the first call.
 function engineModule() {
   compiled ??= compile(document.getElementById("engine-module").textContent).catch((err) => {
     compiled = null;
@@ -45,7 +36,7 @@ function startWorker() {
   return new Worker(script);
 }
 
-/** Runs the engine for one task; resolves to the pieces of bytes that it gives. */
+// Runs the engine for one task; resolves to the pieces of bytes that it gives.
 async function work(task, progress, signal) {
   const aborted = () => new DOMException("ended by the user", "AbortError");
   const module = await engineModule();
@@ -81,9 +72,9 @@ async function run(task, { progress, signal } = {}) {
     id: "",
     view: JSON.parse(await new Blob(view).text()),
     report: await readReport(report),
-    downloads: formats.map(({ kind, label }) => ({ kind, label })),
+    downloads: documents.map(({ kind, label }) => ({ kind, label })),
     async download(kind) {
-      const { name, type } = formats.find((f) => f.kind === kind);
+      const { name, type } = documents.find((f) => f.kind === kind);
       const made = await work({ what: "write", format: kind, files: [lines] });
       return { blob: new Blob(made.report, { type }), name };
     },
@@ -93,7 +84,6 @@ async function run(task, { progress, signal } = {}) {
 
 export const engine = {
   where: "browser",
-  can: { redact: false, reload: false },
   analyze: (files, how) => run({ what: "analyze", files: [...files] }, how),
   sample: (how) => run({ what: "sample", files: [] }, how),
   open: async () => null,

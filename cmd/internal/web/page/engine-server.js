@@ -2,16 +2,7 @@
 // from, and nowhere else. Its shape is that of every engine; main.js knows no
 // more of it.
 
-import { EngineError, readReport } from "./engine.js";
-
-const downloads = [
-  { kind: "html", label: "HTML report", file: "report.html", name: "mcp401-report.html" },
-  { kind: "json", label: "JSON", file: "report.json", name: "mcp401-report.json" },
-  { kind: "sarif", label: "SARIF", file: "report.sarif", name: "mcp401-report.sarif" },
-  { kind: "markdown", label: "Markdown", file: "report.md", name: "mcp401-report.md" },
-  { kind: "csv", label: "CSV", file: "report.csv", name: "mcp401-report.csv" },
-  { kind: "junit", label: "JUnit XML", file: "report.xml", name: "mcp401-report.xml" },
-];
+import { documents, EngineError, readReport } from "./engine.js";
 
 // How long to wait before asking again how far an analysis is, in ms: short at
 // first, because most files are small.
@@ -20,9 +11,9 @@ const longestWait = 500;
 
 const aborted = () => new DOMException("ended by the user", "AbortError");
 
-const gone = () => new EngineError("mcp401 serve does not answer", "is it still running? start it again and open the address that it prints");
+const gone = () => new EngineError("mcp401 serve does not answer", "it was ended, or its machine sleeps: start it again and open the address that it prints");
 
-/** Turns the text of an answer with an error status into an error. */
+// Turns the text of an answer with an error status into an error.
 function refusal(status, text) {
   try {
     const { error } = JSON.parse(text);
@@ -32,7 +23,7 @@ function refusal(status, text) {
   }
 }
 
-/** Asks the server; resolves to its answer if that is no error. */
+// Asks the server; resolves to its answer if that is no error.
 async function ask(path, options) {
   let answer;
   try {
@@ -45,7 +36,7 @@ async function ask(path, options) {
   return answer;
 }
 
-/** Sends files with progress, which fetch does not have; resolves to the run's id. */
+// Sends files with progress, which fetch does not have; resolves to the run's id.
 function send(files, progress, signal) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted());
@@ -64,7 +55,7 @@ function send(files, progress, signal) {
   });
 }
 
-/** Refuses what the server would refuse, before anything is sent. */
+// Refuses what the server would refuse, before anything is sent.
 async function fits(files, signal) {
   const limits = await (await ask("/api/limits", { signal })).json();
   const total = files.reduce((n, f) => n + f.size, 0);
@@ -92,7 +83,7 @@ function wait(ms, signal) {
   });
 }
 
-/** Waits for the end of an analysis; resolves to its last state. */
+// Waits for the end of an analysis; resolves to its last state.
 async function finished(id, progress, signal) {
   for (let ms = firstWait; ; ms = Math.min(ms * 1.5, longestWait)) {
     const state = await (await ask(`/api/runs/${id}`, { signal })).json();
@@ -105,7 +96,7 @@ async function finished(id, progress, signal) {
 
 const remove = (id) => fetch(`/api/runs/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 
-/** The body of an answer as it comes. */
+// The body of an answer as it comes.
 async function* pieces(answer) {
   const reader = answer.body.getReader();
   for (;;) {
@@ -115,12 +106,13 @@ async function* pieces(answer) {
   }
 }
 
-/** The run of an id, when it is done. */
+// The run of an id, when it is done.
 async function run(id, progress, signal) {
   const state = await finished(id, progress, signal);
   const view = await (await ask(`/api/runs/${id}/view.json`, { signal })).json();
   const report = await readReport(pieces(await ask(`/api/runs/${id}/report.jsonl`, { signal })));
-  const offered = state.redacted ? [...downloads, { kind: "redacted", label: "Capture without secrets", file: "redacted", name: state.redacted }] : downloads;
+  const offered = documents.map((d) => ({ ...d, file: d.name.replace("mcp401-", "") }));
+  if (state.redacted) offered.push({ kind: "redacted", label: "Capture without secrets", file: "redacted", name: state.redacted });
   return {
     id,
     view,
@@ -135,7 +127,7 @@ async function run(id, progress, signal) {
   };
 }
 
-/** The same, but a run that fails or is ended is forgotten by the server too. */
+// The same, but a run that fails or is ended is forgotten by the server too.
 async function fresh(id, progress, signal) {
   try {
     return await run(id, progress, signal);
@@ -147,8 +139,6 @@ async function fresh(id, progress, signal) {
 
 export const engine = {
   where: "server",
-  can: { redact: true, reload: true },
-
   async analyze(files, { progress, signal } = {}) {
     await fits(files, signal);
     return fresh(await send(files, progress, signal), progress, signal);

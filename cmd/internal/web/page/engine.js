@@ -1,7 +1,6 @@
 // What the page knows of who reads the files. An engine is
 //
 //   { where: "server" | "browser",
-//     can: { redact: bool, reload: bool },
 //     async analyze(files, {progress, signal}) -> run   files: File[], in any order
 //     async sample({progress, signal}) -> run            the built-in capture
 //     async open(id) -> run | null }                     a run of before a reload; null: it is gone
@@ -27,6 +26,17 @@ export class EngineError extends Error {
     this.hint = hint;
   }
 }
+
+// documents is the formats that every engine can write, as they are offered and
+// saved.
+export const documents = [
+  { kind: "html", label: "HTML report", name: "mcp401-report.html", type: "text/html" },
+  { kind: "json", label: "JSON", name: "mcp401-report.json", type: "application/json" },
+  { kind: "sarif", label: "SARIF", name: "mcp401-report.sarif", type: "application/sarif+json" },
+  { kind: "markdown", label: "Markdown", name: "mcp401-report.md", type: "text/markdown" },
+  { kind: "csv", label: "CSV", name: "mcp401-report.csv", type: "text/csv" },
+  { kind: "junit", label: "JUnit XML", name: "mcp401-report.xml", type: "application/xml" },
+];
 
 const parseFor = 12; // milliseconds that lines are parsed before the page gets a turn
 

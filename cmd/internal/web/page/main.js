@@ -1,6 +1,6 @@
 // The page: one engine, one run at a time.
 import { answer, meta } from "./answer.js";
-import { announce, clipped, el, name } from "./dom.js";
+import { announce, el, name, sentenceOf } from "./dom.js";
 import { EngineError } from "./engine.js";
 import { choose, reading, takeFiles } from "./intake.js";
 import { watchKeys } from "./keys.js";
@@ -91,9 +91,9 @@ export function start(engine) {
   }
 
   function fail(message, hint, files) {
-    const list = files?.length ? el("p", { class: "same" }, "It was: ", files.slice(0, 5).map((f, i) => [i ? ", " : "", name(f.name, 80)]), files.length > 5 ? ` and ${files.length - 5} more` : "") : null;
+    const list = files?.length > 1 || (files && !message.includes(files[0].name)) ? el("p", { class: "same" }, "It was: ", files.slice(0, 5).map((f, i) => [i ? ", " : "", name(f.name, 80)]), files.length > 5 ? ` and ${files.length - 5} more` : "") : null;
     empty(
-      el("section", { class: "failed", role: "alert" }, el("h1", { tabindex: -1, id: "answer" }, el("bdi", {}, sentenceOf(message))), hint ? el("p", { class: "lead" }, el("bdi", {}, sentenceOf(hint))) : null, list),
+      el("section", { class: "failed", role: "alert" }, el("h1", { tabindex: -1, id: "answer" }, sentenceOf(message)), hint ? el("p", { class: "lead" }, sentenceOf(hint)) : null, list),
     );
     document.getElementById("answer").focus({ preventScroll: true });
   }
@@ -124,7 +124,7 @@ export function start(engine) {
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
       announce(`Saved ${file}`);
     } catch (error) {
-      button.after(el("span", { class: "same", role: "alert" }, ` ${clipped(error.message, 300)}`));
+      button.after(el("span", { class: "same", role: "alert" }, ` ${sentenceOf(error.message)} ${error.hint ? sentenceOf(error.hint) : ""}`));
     } finally {
       button.disabled = false;
     }
@@ -167,11 +167,4 @@ export function start(engine) {
     else if (place.run) reopen();
   });
   reopen();
-}
-
-// sentenceOf makes a message a sentence.
-function sentenceOf(text) {
-  const shown = clipped(text, 600);
-  const capital = /^[a-z]+[ ,:]/.test(shown) ? shown[0].toUpperCase() + shown.slice(1) : shown;
-  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }

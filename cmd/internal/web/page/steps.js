@@ -18,7 +18,7 @@ export function answered(status, tools) {
 }
 
 // accuses reports whether a severity is one that accuses.
-export function accuses(severity) {
+function accuses(severity) {
   return severity === "error" || severity === "warning";
 }
 

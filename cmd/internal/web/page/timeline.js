@@ -1,5 +1,5 @@
-// The time line of all calls: columns as Go counted them, hidden failures filled,
-// other calls hollow.
+// The time line of all calls: columns as Go counted them, failures filled, other
+// calls hollow.
 import { el, svgEl } from "./dom.js";
 import { clock, millis } from "./units.js";
 
@@ -30,7 +30,7 @@ export function timeline(line, jump) {
     jump(from + ((event.clientX - box.left) / box.width) * n * line.width);
   });
   const node = el("section", { class: "when" }, el("h2", {}, "Time line"), drawing,
-    el("p", { class: "ends" }, el("span", {}, clock(line.first)), el("span", {}, "filled: hidden failures, hollow: other calls"), el("span", {}, clock(line.last))));
+    el("p", { class: "ends" }, el("span", {}, clock(line.first)), el("span", {}, line.key), el("span", {}, clock(line.last))));
   return {
     node,
     mark(time) {

@@ -10,7 +10,7 @@ export function counted(n, word) {
   return `${number(n)} ${plural(n, word)}`;
 }
 
-export function plural(n, word) {
+function plural(n, word) {
   if (n === 1) return word;
   return word.endsWith("ry") ? word.slice(0, -1) + "ies" : word + "s";
 }

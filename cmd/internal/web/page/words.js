@@ -24,7 +24,7 @@ export function wordList(ids, view) {
   return el(
     "section",
     { class: "words" },
-    el("h2", {}, "Words"),
+    el("h2", {}, "What the words mean"),
     known.map((id) => {
       const word = view.words[id];
       const details = el("details", { id: `w-${id}` }, el("summary", {}, el("code", {}, id), ` ${word.meaning}`));
