@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"io/fs"
+	"os"
 )
 
 // What can be wrong with an input as a whole; an [Error] wraps one of them or
@@ -36,13 +37,23 @@ func systemError(name string, err error) *Error {
 	if errors.As(err, &own) {
 		return own
 	}
-	e := &Error{Name: name, Text: err.Error(), Err: err}
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		e.Text = p.Err.Error()
-	}
+	e := &Error{Name: name, Text: Nameless(err).Error(), Err: err}
 	if errors.Is(err, fs.ErrPermission) {
 		e.Hint = "captures made by root belong to root: sudo chown \"$USER\" " + name
 	}
 	return e
+}
+
+// Nameless takes the names of files out of an error of package os, for who says
+// them himself or must not say them.
+func Nameless(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
 }

@@ -209,7 +209,7 @@ func refused(name string, err error) error {
 	if errors.As(err, &e) {
 		return err
 	}
-	return &Error{Text: name + ": " + nameless(err).Error(), Err: err}
+	return &Error{Text: name + ": " + capture.Nameless(err).Error(), Err: err}
 }
 
 // whole reads a file that is held in memory.

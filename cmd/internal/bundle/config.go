@@ -1,9 +1,7 @@
 package bundle
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -178,13 +176,4 @@ func (v *values) Visit(n ast.Node) ast.Visitor {
 		return nil
 	}
 	return v
-}
-
-// nameless takes the name of the file out of an error that says it again.
-func nameless(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

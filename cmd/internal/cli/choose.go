@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mcp401/capture"
 	"mcp401/capture/filter"
 	"mcp401/cmd/internal/pipeline"
 )
@@ -121,7 +122,7 @@ func listens(pid int) ([]netip.AddrPort, error) {
 	dir := fmt.Sprintf("/proc/%d", pid)
 	fds, err := os.ReadDir(filepath.Join(dir, "fd"))
 	if err != nil {
-		return nil, hinted(fmt.Errorf("--pid %d: %w", pid, nameless(err)), "the id of the gateway's process, on Linux; as root for another user's")
+		return nil, hinted(fmt.Errorf("--pid %d: %w", pid, capture.Nameless(err)), "the id of the gateway's process, on Linux; as root for another user's")
 	}
 	sockets := map[string]bool{}
 	for _, fd := range fds {

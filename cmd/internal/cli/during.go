@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcp401/capture"
 	"mcp401/rules/report"
 )
 
@@ -108,7 +109,7 @@ func (a *app) own(name string, err error) error {
 		if errors.As(err, &e) {
 			err = e.Err
 		}
-		return fmt.Errorf("%s: %w", name, nameless(err))
+		return fmt.Errorf("%s: %w", name, capture.Nameless(err))
 	case a.status != statusClean:
 	case exit.ExitCode() < 0:
 		a.status = statusSignal

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mcp401/capture"
 	"mcp401/cmd/internal/bundle"
 	"mcp401/rules/hop"
 )
@@ -76,26 +77,17 @@ func readKeylogs(names []string) ([][]byte, error) {
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, nameless(err))
+		return nil, fmt.Errorf("%s: %w", name, capture.Nameless(err))
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, fileBound+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, nameless(err))
+		return nil, fmt.Errorf("%s: %w", name, capture.Nameless(err))
 	}
 	if len(b) > fileBound {
 		return nil, fmt.Errorf("%s: over 64 MB", name)
 	}
 	return b, nil
-}
-
-// nameless takes the name of the file out of an error that says it again.
-func nameless(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // readConfig reads the server names of a LiteLLM configuration.

@@ -254,7 +254,7 @@ func (k *keylogs) more() []byte {
 		l := &k.logs[i]
 		lines = append(lines, l.more()...)
 		if l.fault != nil && !l.said {
-			k.warn(hinted(fmt.Errorf("--keylog %s: %w", l.name, nameless(l.fault)), "it is read as soon as it can be"))
+			k.warn(hinted(fmt.Errorf("--keylog %s: %w", l.name, capture.Nameless(l.fault)), "it is read as soon as it can be"))
 		}
 		l.said = l.fault != nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mcp401/capture"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ They say what --help says.`,
 				return hinted(errors.New("no folder named"), "mcp401 man -o man1")
 			}
 			if err := os.MkdirAll(dir, 0o777); err != nil {
-				return fmt.Errorf("-o %s: %w", dir, nameless(err))
+				return fmt.Errorf("-o %s: %w", dir, capture.Nameless(err))
 			}
 			return manual(cmd.Root(), dir)
 		},

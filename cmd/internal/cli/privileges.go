@@ -127,7 +127,7 @@ func reaches(acc account, keylogs []string, file string) error {
 		for _, name := range keylogs {
 			f, err := os.Open(name)
 			if err != nil {
-				fault = fmt.Errorf("read --keylog %s: %w", name, nameless(err))
+				fault = fmt.Errorf("read --keylog %s: %w", name, capture.Nameless(err))
 				return
 			}
 			f.Close()
@@ -141,7 +141,7 @@ func reaches(acc account, keylogs []string, file string) error {
 			err = os.Remove(f.Name())
 		}
 		if err != nil {
-			fault = fmt.Errorf("write --write %s: %w", file, nameless(err))
+			fault = fmt.Errorf("write --write %s: %w", file, capture.Nameless(err))
 		}
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcp401/capture"
 	"mcp401/rules/report"
 )
 
@@ -31,7 +32,7 @@ the same as analyze with it.`,
 			if len(names) == 1 && names[0] != "-" {
 				f, err := os.Open(names[0])
 				if err != nil {
-					return fmt.Errorf("%s: %w", names[0], nameless(err))
+					return fmt.Errorf("%s: %w", names[0], capture.Nameless(err))
 				}
 				defer f.Close()
 				name, r = names[0], f
@@ -59,7 +60,7 @@ func (a *app) rewrite(name string, r io.Reader, inputs []string, out *output) er
 		return s.err
 	case err != nil:
 		s.abandon()
-		return hinted(fmt.Errorf("%s: %w", name, nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
+		return hinted(fmt.Errorf("%s: %w", name, capture.Nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
 	}
 	return s.close()
 }

@@ -30,7 +30,7 @@ func (a *app) tally(name string, in *input) (*report.Tally, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, nameless(err))
+			return nil, fmt.Errorf("%s: %w", name, capture.Nameless(err))
 		}
 		defer f.Close()
 		r, kind = f, name
@@ -39,7 +39,7 @@ func (a *app) tally(name string, in *input) (*report.Tally, error) {
 	first, _ := head.Peek(saidReport) // what is wrong with it, the reading says
 	if savedReport(first) {
 		if err := report.Read(head, t.Write); err != nil {
-			return nil, hinted(fmt.Errorf("%s: %w", kind, nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
+			return nil, hinted(fmt.Errorf("%s: %w", kind, capture.Nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
 		}
 		if t.LeftOut > 0 {
 			a.warn(hinted(fmt.Errorf("%s: calls are left out of this report by --where: %d", kind, t.LeftOut), "they count as never made: save the report without --where"))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcp401/capture"
 	"mcp401/rules/report"
 )
 
@@ -60,7 +61,7 @@ func (a *app) findings(name string, write func(report.Object) error) error {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, nameless(err))
+			return fmt.Errorf("%s: %w", name, capture.Nameless(err))
 		}
 		defer f.Close()
 		r = f
@@ -69,7 +70,7 @@ func (a *app) findings(name string, write func(report.Object) error) error {
 		if name == "-" {
 			name = "standard input"
 		}
-		return hinted(fmt.Errorf("%s: %w", name, nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
+		return hinted(fmt.Errorf("%s: %w", name, capture.Nameless(err)), "made with: mcp401 analyze --format json capture.pcap")
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func onWire(w wire) (capture.Source, error) {
 	case w.program != "":
 		text, err := os.ReadFile(w.program)
 		if err != nil {
-			return nil, fmt.Errorf("--bpf-file %s: %w", w.program, nameless(err))
+			return nil, fmt.Errorf("--bpf-file %s: %w", w.program, capture.Nameless(err))
 		}
 		program, err := filter.Parse(string(text))
 		if err != nil {

@@ -42,7 +42,7 @@ func File(j Job) (Result, error) {
 	tmp := filepath.Join(dir, "."+filepath.Base(j.Out)+"."+rand.Text()[:8])
 	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return Result{}, fmt.Errorf("-o %s: %w", j.Out, nameless(err))
+		return Result{}, fmt.Errorf("-o %s: %w", j.Out, capture.Nameless(err))
 	}
 	defer os.Remove(tmp)
 	res, err := j.write(f, dir)
@@ -150,13 +150,4 @@ func spill(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return f, os.Remove(f.Name())
-}
-
-// nameless takes the name of the file out of an error that says it again.
-func nameless(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

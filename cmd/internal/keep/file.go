@@ -64,7 +64,7 @@ func (o *file) open() error {
 	}
 	f, err := os.OpenFile(o.cfg.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nameless(err)
+		return capture.Nameless(err)
 	}
 	o.f, o.size, o.stuck = f, 0, nil
 	o.head()
@@ -79,18 +79,18 @@ func (o *file) shift() error {
 		return nil
 	}
 	if err != nil {
-		return nameless(err)
+		return capture.Nameless(err)
 	}
 	if !info.Mode().IsRegular() {
 		return errors.New("not a file")
 	}
 	if info.Size() == 0 || o.cfg.Count == 1 {
-		return nameless(os.Remove(o.cfg.Name))
+		return capture.Nameless(os.Remove(o.cfg.Name))
 	}
 	for i := o.cfg.Count - 1; i > 0; i-- {
 		err := os.Rename(o.name(i-1), o.name(i))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nameless(err)
+			return capture.Nameless(err)
 		}
 	}
 	return nil
@@ -102,19 +102,6 @@ func (o *file) name(i int) string {
 		return o.cfg.Name
 	}
 	return o.cfg.Name + "." + strconv.Itoa(i)
-}
-
-// nameless is an error of a file without its name.
-func nameless(err error) error {
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		return p.Err
-	case errors.As(err, &l):
-		return l.Err
-	}
-	return err
 }
 
 // head begins a section.
@@ -240,7 +227,7 @@ func (o *file) append() error {
 	n, err := o.f.WriteAt(o.buf, o.size)
 	if err != nil {
 		o.f.Truncate(o.size)
-		return nameless(err)
+		return capture.Nameless(err)
 	}
 	o.size += int64(n)
 	return nil
@@ -288,7 +275,7 @@ func (o *file) close() error {
 	err := o.stuck
 	if o.f != nil {
 		if e := o.f.Close(); err == nil && e != nil {
-			err = nameless(e)
+			err = capture.Nameless(e)
 		}
 	}
 	return err

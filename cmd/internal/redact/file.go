@@ -57,7 +57,7 @@ func refuse(hint, format string, args ...any) *Error {
 func File(in, out string, opt Options) (Result, error) {
 	info, err := os.Stat(in)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", in, nameless(err))
+		return Result{}, fmt.Errorf("%s: %w", in, capture.Nameless(err))
 	}
 	if !info.Mode().IsRegular() {
 		return Result{}, refuse("it is read more than once: save it first", "%s: not a regular file", in)
@@ -73,7 +73,7 @@ func File(in, out string, opt Options) (Result, error) {
 	tmp := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+"."+rand.Text()[:8])
 	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", out, nameless(err))
+		return Result{}, fmt.Errorf("%s: %w", out, capture.Nameless(err))
 	}
 	defer os.Remove(tmp)
 	res, err := attempts(in, out, f, opt)
@@ -291,14 +291,5 @@ func (h *rewrite) value(key string) error {
 	h.m.har(key, b)
 	h.in.left = mostEntry
 	_, err = h.w.Write(b)
-	return err
-}
-
-// nameless takes the name of the file out of an error that says it again.
-func nameless(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
 	return err
 }

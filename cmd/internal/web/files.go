@@ -2,9 +2,9 @@ package web
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
+	"mcp401/capture"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -85,7 +85,7 @@ type file struct {
 func (f *files) create(grow func(int64) error) (*file, error) {
 	c, err := createNameless(filepath.Join(f.dir, rand.Text()))
 	if err != nil {
-		return nil, full(fmt.Errorf("no temporary file: %w", nameless(err)))
+		return nil, full(fmt.Errorf("no temporary file: %w", capture.Nameless(err)))
 	}
 	return &file{f: c, grow: grow}, nil
 }
@@ -97,7 +97,7 @@ func (f *file) Write(p []byte) (int, error) {
 	n, err := f.f.Write(p)
 	f.size += int64(n)
 	if err != nil {
-		err = full(nameless(err))
+		err = full(capture.Nameless(err))
 	}
 	return n, err
 }
@@ -112,12 +112,3 @@ func (f *file) close() { f.f.Close() }
 type section struct{ *io.SectionReader }
 
 func (*section) Close() error { return nil }
-
-// nameless takes the name of a temporary file out of an error.
-func nameless(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"mcp401/capture"
 	"mcp401/cmd/internal/redact"
 )
 
@@ -83,12 +84,12 @@ func (f *files) copied(in *file) (name string, forget func(), err error) {
 	name = filepath.Join(f.dir, rand.Text())
 	c, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", nil, full(fmt.Errorf("no temporary file: %w", nameless(err)))
+		return "", nil, full(fmt.Errorf("no temporary file: %w", capture.Nameless(err)))
 	}
 	_, err = io.Copy(c, in.reader())
 	if err = errors.Join(err, c.Close()); err != nil {
 		os.Remove(name)
-		return "", nil, full(fmt.Errorf("no temporary file: %w", nameless(err)))
+		return "", nil, full(fmt.Errorf("no temporary file: %w", capture.Nameless(err)))
 	}
 	return name, func() { os.Remove(name) }, nil
 }
@@ -98,12 +99,12 @@ func (f *files) copied(in *file) (name string, forget func(), err error) {
 func (f *files) adopt(name string) (*file, error) {
 	c, err := openNameless(name)
 	if err != nil {
-		return nil, fmt.Errorf("no temporary file: %w", nameless(err))
+		return nil, fmt.Errorf("no temporary file: %w", capture.Nameless(err))
 	}
 	info, err := c.Stat()
 	if err != nil {
 		c.Close()
-		return nil, fmt.Errorf("no temporary file: %w", nameless(err))
+		return nil, fmt.Errorf("no temporary file: %w", capture.Nameless(err))
 	}
 	return &file{f: c, size: info.Size()}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"mcp401/cmd/internal/lag"
 	"mcp401/samples"
 )
 
@@ -111,7 +112,7 @@ type state struct {
 func over(t *testing.T, url, id string) state {
 	t.Helper()
 	var v state
-	for range 3000 {
+	for range 12000 {
 		_, _, answer := ask(t, "GET", url+"/api/runs/"+id, nil)
 		if err := json.Unmarshal([]byte(answer), &v); err != nil {
 			t.Fatal(answer, err)
@@ -121,7 +122,7 @@ func over(t *testing.T, url, id string) state {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("not over in half a minute")
+	t.Fatal("not over in two minutes")
 	return v
 }
 
@@ -302,7 +303,7 @@ func TestLong(t *testing.T) {
 	if code, _, _ := ask(t, "DELETE", url+"/api/runs/"+id, nil); code != http.StatusNoContent {
 		t.Error(code)
 	}
-	for range 1000 {
+	for range 12000 {
 		s.queue.mu.Lock()
 		left := s.queue.begun
 		s.queue.mu.Unlock()
@@ -390,14 +391,30 @@ func TestPace(t *testing.T) {
 		code, _, answer := ask(t, "POST", url+"/api/analyze", r)
 		return code, answer
 	}
-	if code, answer := drip(1, 20*time.Millisecond, 3*time.Second); code != http.StatusRequestTimeout || !strings.Contains(answer, "too slow") {
-		t.Errorf("50 bytes a second: %d %s", code, answer)
-	}
-	if code, answer := drip(1<<10, 20*time.Millisecond, time.Second); code != http.StatusUnprocessableEntity {
-		t.Errorf("50 KiB a second, for a second: %d %s", code, answer)
-	}
-	if code, answer := drip(1<<10, 20*time.Millisecond, time.Minute); code != http.StatusRequestTimeout || !strings.Contains(answer, "longer than 2s") {
-		t.Errorf("50 KiB a second, without end: %d %s", code, answer)
+	for _, c := range []struct {
+		name   string
+		size   int
+		whole  time.Duration
+		status int
+		says   string
+	}{
+		{"50 bytes a second", 1, 3 * time.Second, http.StatusRequestTimeout, "too slow"},
+		{"50 KiB a second, for a second", 1 << 10, time.Second, http.StatusUnprocessableEntity, ""},
+		{"50 KiB a second, without end", 1 << 10, time.Minute, http.StatusRequestTimeout, "longer than 2s"},
+	} {
+		for try := 1; ; try++ {
+			since := lag.Measure()
+			code, answer := drip(c.size, 20*time.Millisecond, c.whole)
+			late := since()
+			if code == c.status && strings.Contains(answer, c.says) {
+				break
+			}
+			// Who is slow because the machine is has more tries.
+			if late < 100*time.Millisecond || try == 20 {
+				t.Errorf("%s: %d %s; the machine was %v late", c.name, code, answer, late)
+				break
+			}
+		}
 	}
 }
 
@@ -413,7 +430,7 @@ func TestUnwantedBody(t *testing.T) {
 	defer c.Close()
 	fmt.Fprintf(c, "POST /nothing HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nx", host)
 	start := time.Now()
-	c.SetReadDeadline(start.Add(20 * time.Second))
+	c.SetReadDeadline(start.Add(time.Minute))
 	if b, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 404 ") {
 		t.Errorf("after %s: %q, %v", time.Since(start), b, err)
 	}
@@ -451,9 +468,15 @@ func TestQueue(t *testing.T) {
 	b1, c1 := take("b", 0), take("c", 0)
 	take("d", http.StatusServiceUnavailable)
 	runs := func(p *place) bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
-		return p.wait(ctx) == nil
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		p.wait(over) // to be in the queue
+		select {
+		case <-p.turn:
+			return true
+		default:
+			return false
+		}
 	}
 	if !runs(a1) || runs(a2) || !runs(b1) || runs(c1) {
 		t.Error("not one of a and one of b")
