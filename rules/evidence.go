@@ -187,9 +187,11 @@ func Empty(c *hop.Case) bool {
 }
 
 // Certain reports whether the evidence of a case is whole: an accusation needs
-// it. A hole, a loss or a passed limit in the window hides what else there was.
+// it. A hole, a loss or a passed limit in the window hides what else there was,
+// and where nobody knows yet which server is which, an attempt may be another
+// call's.
 func Certain(c *hop.Case) bool {
-	return !c.Hidden || c.Confidence == hop.Proved
+	return !c.Hidden && !c.Doubt || c.Confidence == hop.Proved
 }
 
 func request(what string, k *pair.Call) Evidence {

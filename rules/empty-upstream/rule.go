@@ -17,7 +17,7 @@ var Rule = rules.Rule{ID: "empty-upstream", Title: "The upstream's own list is e
 // match takes an empty list that is the truth, seen upstream or told by the
 // gateway.
 func match(c *hop.Case) (rules.Finding, bool) {
-	if !rules.Empty(c) || len(rules.Failed(c)) > 0 || len(c.Servers) != 1 && (rules.Has(c, hop.Unseen) || c.Opaque > 0) {
+	if !rules.Empty(c) || c.Doubt || len(rules.Failed(c)) > 0 || len(c.Servers) != 1 && (rules.Has(c, hop.Unseen) || c.Opaque > 0) {
 		return rules.Finding{}, false
 	}
 	for _, a := range c.Attempts {

@@ -18,7 +18,7 @@ func (l *Linker) search(d *demand) {
 		if s.seen < d.from-slack {
 			break
 		}
-		if !s.taken && d.contains(s) && d.mayCause(s) {
+		if (!s.taken || s.thin) && d.contains(s) && d.mayCause(s) {
 			c = append(c, s)
 		}
 	}

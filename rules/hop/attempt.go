@@ -35,6 +35,7 @@ type supply struct {
 	asked     string // "list", "call", "other": what the session was for, as far as seen
 	open      int    // calls without an answer
 	taken     bool
+	thin      bool    // taken by a call of which nobody knows where its server is
 	seen      instant // when it was made: supplies stand in that order
 }
 

@@ -105,6 +105,7 @@ type Case struct {
 	DarkName     string          // the server name that they asked for, where it is one
 	Holes        int             // connections and exchanges of the gateway's upstream side in the window that are not whole in the capture
 	Hidden       bool            // a hole, a loss or a limit falls into the window: what is not seen proves nothing
+	Doubt        bool            // nobody knows yet whose the attempts are: some went well, and others failed
 	HAR          bool            // one side's view
 	Via          string          // the page or tool that asked, where it shows: AdminPage, Inspector
 	Target       string          // Inspector: the URL that it meant, redacted; it is asked by the Inspector's own proxy

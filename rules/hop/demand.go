@@ -22,6 +22,7 @@ type demand struct {
 	held     bool
 	rushed   bool // judged before its time
 	judged   bool
+	doubt    bool      // nobody knows whose the attempts are: some went well, and others failed
 	learned  bool      // it has voted on its name
 	counted  bool      // it has been counted for its server's role
 	window   []*supply // the candidates as of its time

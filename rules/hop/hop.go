@@ -399,7 +399,7 @@ func (l *Linker) prune() {
 	kept := l.supplies[:0]
 	for _, s := range l.supplies {
 		// An attempt that is still used may decide later: keep it for a while.
-		if !s.taken && (s.from > from || s.latestOrEnd() >= from) {
+		if (!s.taken || s.thin) && (s.from > from || s.latestOrEnd() >= from) {
 			kept = append(kept, s)
 		} else {
 			l.sess.forget(s)

@@ -33,7 +33,8 @@ func (l *Linker) judge(d *demand, final bool) {
 	}
 	l.alias(d)
 	l.learn(d)
-	if !final && l.undecided(d) {
+	thin := l.undecided(d)
+	if !final && thin {
 		l.hold(d)
 		return
 	}
@@ -41,9 +42,11 @@ func (l *Linker) judge(d *demand, final bool) {
 		l.hold(d)
 		return
 	}
+	d.doubt = thin && l.doubtful(d)
 	got := l.assign(d, d.window)
 	d.judged = true
 	for _, s := range got {
+		s.thin = thin
 		d.srv.served++
 		if u := l.servers[s.end.addr]; len(s.Calls) > 0 && (u == nil || !u.gateway) {
 			u = l.server(s.end.addr)
@@ -102,14 +105,37 @@ func (l *Linker) undecided(d *demand) bool {
 	}
 	ends := 0
 	for _, g := range groups(d.window) {
-		for _, s := range g.s {
-			if _, ok := l.fit(d, s); ok {
-				ends++
-				break
-			}
+		if slices.ContainsFunc(g.s, func(s *supply) bool {
+			_, ok := l.fit(d, s)
+			return ok || s.taken && s.thin && d.wants(s) && d.mayReach(s)
+		}) {
+			ends++
 		}
 	}
 	return ends > len(d.names)
+}
+
+// doubtful reports whether some of the attempts that may be the demand's went
+// well and others failed, those among them that another demand was given while
+// nobody knew better.
+func (l *Linker) doubtful(d *demand) bool {
+	good, bad := false, false
+	for _, s := range d.window {
+		if s.Outcome == Pending || s.token || s.taken && !s.thin || !d.wants(s) || !d.mayReach(s) {
+			continue
+		}
+		good, bad = good || !s.Outcome.Failed(), bad || s.Outcome.Failed()
+	}
+	return good && bad
+}
+
+// mayReach reports whether an attempt went where one of the names in scope may
+// be reached, as far as is known.
+func (d *demand) mayReach(s *supply) bool {
+	return slices.ContainsFunc(d.names, func(n string) bool {
+		_, no := d.srv.names[n].at(s)
+		return !no && !d.srv.elsewhere(n, s.end)
+	})
 }
 
 // alias learns another address that a gateway asks from: of a credential that
@@ -456,6 +482,7 @@ func (l *Linker) look(d *demand) view {
 // visibility says what the capture cannot show of a case.
 func (l *Linker) visibility(d *demand, c *Case) {
 	c.Opaque, c.Shape, c.DarkName, c.Holes = d.view.dark, d.view.shape, d.view.name, d.view.holes
+	c.Doubt = d.doubt
 	c.Hidden = d.view.lost || d.rushed || l.bounded || d.call.Outcome == pair.Unseen || d.call.Exchange != nil && d.call.Exchange.Hole
 }
 

@@ -36,6 +36,9 @@ func match(c *hop.Case) (rules.Finding, bool) {
 			text += "; its sizes agree with a good list: several requests, a long answer"
 		}
 		fix = "start the gateway with SSLKEYLOGFILE set and give the file with --keylog"
+	case c.Doubt && !c.Hidden && c.Holes == 0:
+		text += "nobody knows yet which of the upstreams that were asked meanwhile is " + rules.Names(c.Servers)
+		fix = "name the servers: give the gateway's litellm.yaml with --config"
 	case c.Hidden || c.Holes > 0 || len(c.Attempts) > 0:
 		text += "the upstream side is not whole in the capture"
 		fix = "capture again with a larger buffer (`tcpdump -B 65536 -s 0`)"

@@ -31,7 +31,7 @@ func (a *app) during() *cobra.Command {
 		Long: `run listens while COMMAND runs, and then reports every call that matters, as
 analyze does: a check for a CI job or a smoke test. Without -i it listens on the
 loopback interface. The command has this terminal; with -o the report does not
-stand among its output. Filters and -w are those of live. Nobody's rights are
+stand among its output. --bpf-file and -w are those of live. Nobody's rights are
 given up but with --user, which is then the command's user too.
 
 Exit status: 1 findings at or above --fail-on, 2 the job could not be done; else
