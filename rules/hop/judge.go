@@ -121,12 +121,21 @@ func (l *Linker) undecided(d *demand) bool {
 func (l *Linker) doubtful(d *demand) bool {
 	good, bad := false, false
 	for _, s := range d.window {
-		if s.Outcome == Pending || s.token || s.taken && !s.thin || !d.wants(s) || !d.mayReach(s) {
+		if s.Outcome == Pending || s.token || s.taken && !s.thin || !d.wants(s) || !d.mayReach(s) || d.fellBack(s) {
 			continue
 		}
 		good, bad = good || !s.Outcome.Failed(), bad || s.Outcome.Failed()
 	}
 	return good && bad
+}
+
+// fellBack reports whether a connection came to nothing and the next one went to
+// the same port of another address and did better: a name has several addresses,
+// which are tried in turn (RFC 8305).
+func (d *demand) fellBack(s *supply) bool {
+	return len(s.Calls) == 0 && s.Outcome.Failed() && slices.ContainsFunc(d.window, func(t *supply) bool {
+		return t.from >= s.from && (t.Outcome == OK || t.Outcome == Empty) && t.end.addr.Port() == s.end.addr.Port() && t.end.addr != s.end.addr
+	})
 }
 
 // mayReach reports whether an attempt went where one of the names in scope may
