@@ -142,10 +142,10 @@ func write(w *Webhook, fingerprint string, after time.Duration) {
 	w.Write(report.Object{Finding: &report.Finding{Rule: "swallowed-401", Text: "a hid", Fingerprint: fingerprint}})
 }
 
-// newTestHook tries for 100 ms, and waits 1 ms before the second try.
+// newTestHook tries for 400 ms, and waits 1 ms before the second try.
 func newTestHook(t *testing.T, url string) *Webhook {
 	t.Helper()
-	s, err := newSender(url, http.Header{"Content-Type": {"application/json"}}, 100*time.Millisecond)
+	s, err := newSender(url, http.Header{"Content-Type": {"application/json"}}, 400*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +171,7 @@ func TestWebhook(t *testing.T) {
 	}))
 	defer s.Close()
 	w := newTestHook(t, s.URL)
+	w.sender.limit = time.Minute
 	write(w, "one", 0)
 	write(w, "one", time.Minute)
 	write(w, "two", 2*time.Minute)
@@ -239,7 +240,7 @@ func TestWebhookSaysTheLostAgain(t *testing.T) {
 	defer s.Close()
 	w := newTestHook(t, s.URL)
 	write(w, "one", 0)
-	for until := time.Now().Add(10 * time.Second); w.Failures() == 0 || len(w.lost) == 0; {
+	for until := time.Now().Add(time.Minute); w.Failures() == 0 || len(w.lost) == 0; {
 		if time.Now().After(until) {
 			t.Fatal("it does not fail")
 		}

@@ -96,10 +96,10 @@ func newCollector(t *testing.T, answer func(n int, w http.ResponseWriter)) *coll
 	return c
 }
 
-// newTestTraces tries for 100 ms, and waits 1 ms before the second try.
+// newTestTraces tries for 400 ms, and waits 1 ms before the second try.
 func newTestTraces(t *testing.T, url string) *Traces {
 	t.Helper()
-	s, err := newSender(url, http.Header{"Content-Type": {"application/x-protobuf"}, "Api-Key": {"s3cret"}}, 100*time.Millisecond)
+	s, err := newSender(url, http.Header{"Content-Type": {"application/x-protobuf"}, "Api-Key": {"s3cret"}}, 400*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,6 +360,7 @@ func TestTraceFailures(t *testing.T) {
 		}
 	})
 	traces := newTestTraces(t, col.URL)
+	traces.upload.sender.limit = time.Minute
 	traces.Case(swallowed("bad"))
 	if err := traces.Close(10 * time.Second); err != nil || traces.Sent() != 2 || traces.Fault() != nil {
 		t.Errorf("a collector that was not well: %v, %d sent", err, traces.Sent())
