@@ -62,12 +62,16 @@ type app struct {
 	status         int
 	quiet, noColor bool
 	wire           func(wire) (capture.Source, error) // opens interfaces
+
+	// giveUp gives up the rights that only that needed; nil, in tests: none
+	giveUp func(name string, choose bool, keylogs []string, file string) error
 }
 
 // Main runs the program and returns its exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	frugal()
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, wire: onWire}
+	a.giveUp = a.relinquish
 	root := a.root()
 	root.SetArgs(args)
 	if err := root.Execute(); err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // wired runs the program with a wire that carries the tour, and returns what
-// was asked of it.
+// was asked of it. The process keeps its rights, for other tests.
 func wired(t *testing.T, args ...string) (asked wire, status int, stdout string) {
 	t.Helper()
 	var out, errs bytes.Buffer
