@@ -13,12 +13,17 @@ import (
 // that no other demand has, oldest first.
 func (l *Linker) search(d *demand) {
 	var c []*supply
+	d.contended = nil
 	for i := len(l.supplies) - 1; i >= 0; i-- {
 		s := l.supplies[i]
 		if s.seen < d.from-slack {
 			break
 		}
-		if (!s.taken || s.thin) && d.contains(s) && d.mayCause(s) {
+		switch {
+		case s.taken && !s.thin || !d.contains(s) || !d.mayCause(s):
+		case s.taken:
+			d.contended = append(d.contended, s)
+		default:
 			c = append(c, s)
 		}
 	}

@@ -13,21 +13,22 @@ import (
 
 // A demand is a call that a gateway may have had to ask upstreams for.
 type demand struct {
-	call     *pair.Call
-	srv      *server
-	kind     Kind     // "": none of a case, but it competes for attempts (a health check, a prompts list, ...)
-	from, to instant  // to: never while it has no answer
-	names    []string // servers in scope; none: all
-	ripe     instant  // when it may be judged; never: not looked at yet
-	held     bool
-	rushed   bool // judged before its time
-	judged   bool
-	doubt    bool      // nobody knows whose the attempts are: some went well, and others failed
-	learned  bool      // it has voted on its name
-	counted  bool      // it has been counted for its server's role
-	window   []*supply // the candidates as of its time
-	asked    int       // endpoints among them that were asked something
-	view     view      // and what could not be seen then
+	call      *pair.Call
+	srv       *server
+	kind      Kind     // "": none of a case, but it competes for attempts (a health check, a prompts list, ...)
+	from, to  instant  // to: never while it has no answer
+	names     []string // servers in scope; none: all
+	ripe      instant  // when it may be judged; never: not looked at yet
+	held      bool
+	rushed    bool // judged before its time
+	judged    bool
+	doubt     bool      // nobody knows whose the attempts are: some went well, and others failed
+	learned   bool      // it has voted on its name
+	counted   bool      // it has been counted for its server's role
+	window    []*supply // the candidates as of its time
+	contended []*supply // what would be one, had it not been given to another while nobody knew better
+	asked     int       // endpoints among them that were asked something
+	view      view      // and what could not be seen then
 }
 
 func sortDemands(q []*demand) {

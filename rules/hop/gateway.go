@@ -15,13 +15,11 @@ type server struct {
 	version string
 
 	gateway  bool // it shows itself as one, or the user says so, or attempts were seen inside its calls
-	guessed  bool // it is one by a few calls: what follows may tell otherwise
+	guessed  bool // it is one by a single call, in a capture that goes on: what follows may tell otherwise
 	listed   bool // it is in Linker.gateways
 	named    bool // by the user, one way or the other: nothing is learned
 	upstream int  // attempts at it that belong to another server's calls
-	counted  int  // its calls for tools that were looked at for what follows
 	nests    int  // its calls that held an attempt of its host elsewhere
-	strays   int  // those beside which an attempt elsewhere was under way that no call of it holds
 	enclosed int  // its calls that lie inside a call of another server
 	served   int  // attempts that its calls have
 
@@ -158,10 +156,6 @@ func (l *Linker) promote(s *server) {
 	}
 }
 
-// few and many are how many calls have to hold attempts for their server to be
-// a gateway: until further notice, and for good or beside one that is known.
-const few, many = 2, 8
-
 // role says what a demand's server is: a gateway, or not, or nobody knows yet.
 func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known bool) {
 	s := d.srv
@@ -179,13 +173,12 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 	case s.guessed && s.enclosed > 0:
 		l.demote(s)
 		return false, true
-	case s.nests >= few && s.causes() && !l.guessing() && (s.nests >= many || !l.other(d)):
+	case s.nests >= 2 && s.enclosed == 0 && !l.guessing():
 		l.promote(s)
-		s.guessed = s.nests < many
 		return true, true
 	case s.guessed:
 		return true, true
-	case final && s.causes() && (l.cfg.Hold == 0 || !l.beside(d)):
+	case final && s.nests > 0 && s.enclosed == 0 && (l.cfg.Hold == 0 || !l.beside(d)):
 		l.promote(s)
 		s.guessed = l.cfg.Hold > 0
 		return true, true
@@ -211,14 +204,12 @@ func (l *Linker) demote(s *server) {
 // lists its upstreams when it starts, and tests their health, beside each other
 // and outside of any call.
 func (l *Linker) beside(d *demand) bool {
-	return l.other(d) || d.srv.guessed || l.guessing()
-}
-
-// other reports whether another gateway is known that may have sent a demand.
-func (l *Linker) other(d *demand) bool {
-	return slices.ContainsFunc(l.gateways, func(g *server) bool {
-		return g != d.srv && g.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR)
-	})
+	for _, g := range l.gateways {
+		if g.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
+			return true
+		}
+	}
+	return l.guessing()
 }
 
 // guessing reports whether a server would be taken for a gateway by how calls
@@ -226,27 +217,14 @@ func (l *Linker) other(d *demand) bool {
 // then what is taken for granted wrongly is never set right.
 func (l *Linker) guessing() bool { return l.cfg.Hold > 0 && len(l.cfg.Gateways) > 0 }
 
-// causes reports whether the attempts inside of a server's calls are there
-// because of them. On loopback any two programs may ask at the same time: those
-// that one asked lie in most of its calls, and not beside them.
-func (s *server) causes() bool {
-	return s.nests > 2*s.strays && 2*s.nests >= s.counted && s.enclosed == 0
-}
-
 // nesting counts for a server whether its calls hold attempts, or lie inside
-// the calls of another. One whose request was not seen began before all that was.
+// the calls of another.
 func (l *Linker) nesting(d *demand, window []*supply) {
-	if d.kind != "" {
-		d.srv.counted++
-	}
 	for _, e := range l.demands {
-		if e != d && e.srv != d.srv && e.srv.upstream == 0 && !byPage(d.call.Asked) && (e.from <= d.from || e.call.Asked.Method == "") && (e.to == never || e.to >= d.to) && e.srv.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
+		if e != d && e.srv != d.srv && e.srv.upstream == 0 && !byPage(d.call.Asked) && e.from <= d.from && (e.to == never || e.to >= d.to) && e.srv.fromHost(d.call.Asked.Flow.Client.Addr(), d.call.Asked.HAR) {
 			d.srv.enclosed++
 			return
 		}
-	}
-	if l.stray(d) {
-		d.srv.strays++
 	}
 	for _, s := range window {
 		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() {
@@ -258,29 +236,4 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 		}
 		return
 	}
-}
-
-// strays bounds the attempts beside a call that are looked at, and the calls
-// that each is sought in.
-const strays, strayed = 32, 256
-
-// stray reports whether an attempt was under way beside a call that none of its
-// server's calls holds: somebody else asks the same upstreams, whose calls are
-// not in the capture.
-func (l *Linker) stray(d *demand) bool {
-	for i := len(l.supplies) - 1; i >= max(0, len(l.supplies)-strays); i-- {
-		s := l.supplies[i]
-		if s.taken || s.token || len(s.Calls) == 0 || d.contains(s) || s.end.addr == d.srv.addr || !d.mayCause(s) ||
-			s.from > d.to || s.latestOrEnd() < d.from {
-			continue
-		}
-		held := false
-		for j := len(l.demands) - 1; j >= max(0, len(l.demands)-strayed) && !held; j-- {
-			held = l.demands[j].srv == d.srv && l.demands[j].contains(s)
-		}
-		if !held {
-			return true
-		}
-	}
-	return false
 }

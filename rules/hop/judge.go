@@ -104,10 +104,10 @@ func (l *Linker) undecided(d *demand) bool {
 		return false
 	}
 	ends := 0
-	for _, g := range groups(d.window) {
+	for _, g := range groups(slices.Concat(d.window, d.contended)) {
 		if slices.ContainsFunc(g.s, func(s *supply) bool {
 			_, ok := l.fit(d, s)
-			return ok || s.taken && s.thin && d.wants(s) && d.mayReach(s)
+			return ok || s.taken && d.wants(s) && d.mayReach(s)
 		}) {
 			ends++
 		}
@@ -120,8 +120,8 @@ func (l *Linker) undecided(d *demand) bool {
 // nobody knew better.
 func (l *Linker) doubtful(d *demand) bool {
 	good, bad := false, false
-	for _, s := range d.window {
-		if s.Outcome == Pending || s.token || s.taken && !s.thin || !d.wants(s) || !d.mayReach(s) || d.fellBack(s) {
+	for _, s := range slices.Concat(d.window, d.contended) {
+		if s.Outcome == Pending || s.token || !d.wants(s) || !d.mayReach(s) || d.fellBack(s) {
 			continue
 		}
 		good, bad = good || !s.Outcome.Failed(), bad || s.Outcome.Failed()
