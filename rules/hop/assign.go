@@ -161,6 +161,9 @@ func (d *demand) agrees(s *supply) int {
 // near prefers the attempt that begins soon after the request and ends shortly
 // before the answer.
 func (d *demand) near(s *supply) int {
+	if !d.encloses(s) {
+		return 0
+	}
 	w := wNear - int(min((s.from-d.from)/instant(time.Millisecond), wNear))
 	if d.to != never && s.to != never {
 		w += wNear - int(min((d.to-s.to)/instant(100*time.Microsecond), wNear))
@@ -425,7 +428,7 @@ func (l *Linker) leftover(d *demand, s *supply, got []*supply, demands []*demand
 func (l *Linker) confidence(d *demand, s *supply, demands []*demand) Confidence {
 	same := s.Cred != nil && d.holds(s.Cred.Hash)
 	for _, e := range demands {
-		if _, ok := l.fit(e, s); e == d || !ok {
+		if _, ok := l.fit(e, s); e == d || !ok || d.encloses(s) && !e.encloses(s) {
 			continue
 		}
 		if !same || e.holds(s.Cred.Hash) {
@@ -443,7 +446,11 @@ func (l *Linker) confidence(d *demand, s *supply, demands []*demand) Confidence 
 	if len(s.Calls) == 0 && !l.owned(d, s) {
 		return Likely // any program of the machine may have been refused
 	}
-	if len(d.names) == 0 || len(groups(d.window)) <= 1 {
+	near := d.window
+	if d.encloses(s) {
+		near = slices.DeleteFunc(slices.Clone(near), func(o *supply) bool { return !d.encloses(o) })
+	}
+	if len(d.names) == 0 || len(groups(near)) <= 1 {
 		return Linked
 	}
 	return Likely

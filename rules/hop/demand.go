@@ -102,6 +102,12 @@ func (d *demand) contains(s *supply) bool {
 	return d.srv.addr != s.end.addr
 }
 
+// encloses reports whether the attempt lies in the demand's window by the marks
+// themselves, with nothing granted for marks that are out of order.
+func (d *demand) encloses(s *supply) bool {
+	return s.from >= d.from && (d.to == never || s.from <= d.to && s.to <= d.to)
+}
+
 // wants reports whether an attempt of that use can come of this demand.
 func (d *demand) wants(s *supply) bool {
 	switch s.asked {
