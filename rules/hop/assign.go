@@ -30,7 +30,7 @@ func (l *Linker) search(d *demand) {
 	slices.Reverse(c)
 	asked := map[endpoint]bool{}
 	for _, s := range c {
-		if len(s.Calls) > 0 {
+		if len(s.Calls) > 0 && d.encloses(s) {
 			asked[s.end] = true
 		}
 	}

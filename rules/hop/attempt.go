@@ -37,6 +37,7 @@ type supply struct {
 	taken     bool
 	thin      bool    // taken by a call of which nobody knows where its server is
 	seen      instant // when it was made: supplies stand in that order
+	inside    *server // the last one that it was counted for as inside of a call
 }
 
 // sessionGap parts two uses of one session: a gateway that keeps an upstream
@@ -185,7 +186,10 @@ func (l *Linker) newSupply(c *pair.Call, host netip.Addr, end endpoint) *supply 
 	}
 	s.URL = x.Scheme + "://" + authority + x.Path
 	s.Cred = authorization(x)
-	s.token = c.Method == "token"
+	if s.token = c.Method == "token"; !s.token {
+		l.begun++
+		l.server(end.addr).begun++
+	}
 	for i := range profiles {
 		s.probe = s.probe || profiles[i].probe(c)
 	}

@@ -25,6 +25,7 @@ type demand struct {
 	doubt     bool      // nobody knows whose the attempts are: some went well, and others failed
 	learned   bool      // it has voted on its name
 	counted   bool      // it has been counted for its server's role
+	begun     int       // attempts that had begun elsewhere
 	window    []*supply // the candidates as of its time
 	contended []*supply // what would be one, had it not been given to another while nobody knew better
 	asked     int       // endpoints among them that were asked something
@@ -39,7 +40,7 @@ func sortDemands(q []*demand) {
 // gateway; nil where it is none.
 func (l *Linker) newDemand(c *pair.Call, srv *server) *demand {
 	x := c.Asked
-	d := &demand{call: c, srv: srv, from: instantOf(c.Start())}
+	d := &demand{call: c, srv: srv, from: instantOf(c.Start()), begun: l.begun - srv.begun}
 	switch c.Method {
 	case "tools/list":
 		d.kind = List

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"mcp401/decode/mcp"
+	"mcp401/rules/pair"
 )
 
 // A server is an address that was asked, and what is known of it.
@@ -14,14 +15,19 @@ type server struct {
 	profile *profile
 	version string
 
-	gateway  bool // it shows itself as one, or the user says so, or attempts were seen inside its calls
-	guessed  bool // it is one by a single call, in a capture that goes on: what follows may tell otherwise
-	listed   bool // it is in Linker.gateways
-	named    bool // by the user, one way or the other: nothing is learned
-	upstream int  // attempts at it that belong to another server's calls
-	nests    int  // its calls that held an attempt of its host elsewhere
-	enclosed int  // its calls that lie inside a call of another server
-	served   int  // attempts that its calls have
+	gateway  bool       // it shows itself as one, or the user says so, or attempts were seen inside its calls
+	guessed  bool       // it is one by a few calls, in a capture that goes on: what follows may tell otherwise
+	listed   bool       // it is in Linker.gateways
+	named    bool       // by the user, one way or the other: nothing is learned
+	upstream int        // attempts at it that belong to another server's calls
+	behaved  [2]conduct // of its calls that a client makes for their answer, and of the others
+	own      bool       // an attempt inside of a call came from its address, where its client is not
+	unlike   bool       // an attempt inside of a call named another sender than the call (User-Agent)
+	begun    int        // attempts at it
+	span     [2]int     // how many began elsewhere until its first call, and until its latest
+	held     int        // those of them that its calls held
+	enclosed int        // its calls that lie inside a call of another server
+	served   int        // attempts that its calls have
 
 	names map[string]*name
 	homes map[endpoint]string // endpoints that are known to be a name's
@@ -30,12 +36,40 @@ type server struct {
 	keys  map[string]bool     // hashes of its own keys
 }
 
+// A conduct is what a server's calls show of whether it asks others to answer
+// them: how many held an attempt that may be of them, and how many were
+// answered although no attempt is there that they need, or beside one of no
+// call.
+type conduct struct{ nests, against int }
+
+// many calls that behave like a gateway's make a server one for good. While a
+// capture goes on few do until others tell otherwise, and a single one when it
+// is all there is, where the calls come of another program than the attempts:
+// those of one program, that asks a busy upstream and others, look alike.
+const few, many = 2, 4
+
+// asks reports whether a server behaves as one that asks others, in so many
+// calls. On loopback any program may ask any server at any time, so that a busy
+// upstream has attempts at others inside of many of its calls: but hardly inside
+// of nearly all of them, and most of those attempts outside.
+func (s *server) asks(nests int) bool {
+	switch {
+	case s.enclosed > 0:
+		return false
+	case s.own:
+		return true
+	case s.span[1]-s.span[0] > 2*s.held:
+		return false
+	}
+	return slices.ContainsFunc(s.behaved[:], func(c conduct) bool { return c.nests >= max(nests, 4*c.against) })
+}
+
 func (l *Linker) server(addr netip.AddrPort) *server {
 	s := l.servers[addr]
 	if s != nil {
 		return s
 	}
-	s = &server{addr: addr, profile: general, names: map[string]*name{}, homes: map[endpoint]string{}, hosts: map[netip.Addr]bool{}, keys: map[string]bool{}}
+	s = &server{addr: addr, profile: general, names: map[string]*name{}, homes: map[endpoint]string{}, hosts: map[netip.Addr]bool{}, keys: map[string]bool{}, span: [2]int{-1, -1}}
 	for _, a := range l.cfg.Gateways {
 		if sameAddr(a, addr) {
 			s.named = true
@@ -169,18 +203,26 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 		d.counted = true
 		l.nesting(d, window)
 	}
-	switch {
-	case s.guessed && s.enclosed > 0:
+	live := l.cfg.Hold > 0
+	enough, due := many, 1 // calls that tell, at any time and when d has to be judged
+	if live && s.unlike {
+		enough = few
+	} else if live && !l.closing {
+		due = many
+	}
+	if s.guessed && !s.asks(1) {
 		l.demote(s)
-		return false, true
-	case s.nests >= 2 && s.enclosed == 0 && !l.guessing():
+	}
+	switch {
+	case s.asks(enough) && !l.guessing():
 		l.promote(s)
+		s.guessed = !s.asks(many)
 		return true, true
 	case s.guessed:
 		return true, true
-	case final && s.nests > 0 && s.enclosed == 0 && (l.cfg.Hold == 0 || !l.beside(d)):
+	case final && s.asks(due) && !(live && l.beside(d)):
 		l.promote(s)
-		s.guessed = l.cfg.Hold > 0
+		s.guessed = live
 		return true, true
 	case !final:
 		return false, false
@@ -195,7 +237,7 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 
 // demote takes back what was guessed of a server.
 func (l *Linker) demote(s *server) {
-	s.gateway, s.guessed, s.listed = false, false, false
+	s.gateway, s.guessed, s.listed, s.served = false, false, false, 0
 	l.gateways = slices.DeleteFunc(l.gateways, func(g *server) bool { return g == s })
 	l.changed = true
 }
@@ -226,14 +268,58 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 			return
 		}
 	}
+	c := &d.srv.behaved[0]
+	if d.kind == "" {
+		c = &d.srv.behaved[1]
+	}
+	tools, n := answer(d.call)
+	if d.srv.span[0] < 0 {
+		d.srv.span[0] = d.begun
+	}
+	d.srv.span[1] = max(d.srv.span[1], d.begun)
+	asked, explained := false, n <= 0
 	for _, s := range window {
 		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() {
 			continue
 		}
-		d.srv.nests++
-		if s.host == d.srv.addr.Addr() && !s.host.IsLoopback() {
-			d.srv.nests++ // no other server is at that address
+		asked = true
+		d.srv.unlike = d.srv.unlike || s.Calls[0].Asked.UserAgent != d.call.Asked.UserAgent
+		d.srv.own = d.srv.own || s.host == d.srv.addr.Addr() && !s.host.IsLoopback() && s.host != d.call.Asked.Flow.Client.Addr()
+		if s.inside != d.srv {
+			s.inside = d.srv
+			d.srv.held++
 		}
-		return
+		explained = explained || s.Outcome == OK && passedOn(tools, s.Tools)
 	}
+	switch {
+	case asked && explained && !l.stray(d):
+		c.nests++
+	case asked || len(window) == 0 && d.call.Outcome == pair.Answered:
+		c.against++
+	}
+}
+
+// strays bounds the attempts beside a call that are looked at, strayed the calls
+// that each of them is sought in.
+const strays, strayed = 32, 256
+
+// stray reports whether an attempt that none of its server's calls holds was
+// under way as a call was: another asks the same upstreams, whose calls are not
+// in the capture.
+func (l *Linker) stray(d *demand) bool {
+	for i := len(l.supplies) - 1; i >= max(0, len(l.supplies)-strays); i-- {
+		s := l.supplies[i]
+		if s.taken || s.token || len(s.Calls) == 0 || s.end.addr == d.srv.addr || !d.mayCause(s) ||
+			d.contains(s) || s.from > d.to || s.latestOrEnd() < d.from {
+			continue
+		}
+		held := false
+		for j := len(l.demands) - 1; j >= max(0, len(l.demands)-strayed) && !held; j-- {
+			held = l.demands[j].srv == d.srv && l.demands[j].contains(s)
+		}
+		if !held {
+			return true
+		}
+	}
+	return false
 }

@@ -70,8 +70,10 @@ type Linker struct {
 	holes     []hole
 	noAuth    bool // HAR: no credential was seen in the file so far
 	gateways  []*server
+	begun     int  // attempts so far
 	changed   bool // a role or a name became known: held calls are worth another look
 	bounded   bool
+	closing   bool // the capture is over
 
 	sinceDemands int // demands judged since prune
 }
@@ -169,6 +171,7 @@ func (l *Linker) Tick(now time.Time) {
 
 // Close decides what is still open: the capture is over.
 func (l *Linker) Close() {
+	l.closing = true
 	l.pair.Close(l.now)
 	due := l.due
 	l.due = nil

@@ -45,6 +45,9 @@ func match(c *hop.Case) (rules.Finding, bool) {
 	default:
 		text += "no upstream side is in the capture"
 		fix = "capture on the gateway itself, on every interface: `tcpdump -i any -s 0 -w gateway.pcap`"
+		if c.Profile == "" {
+			fix += "; if both sides are in this capture, name the gateway with --gateway"
+		}
 	}
 	f := rules.New(c, text)
 	f.Confidence, f.Fix, f.Servers = hop.Suspected, fix, c.Servers
