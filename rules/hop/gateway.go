@@ -22,7 +22,7 @@ type server struct {
 	upstream int        // attempts at it that belong to another server's calls
 	behaved  [2]conduct // of its calls that a client makes for their answer, and of the others
 	own      bool       // an attempt inside of a call came from its address, where its client is not
-	unlike   bool       // an attempt inside of a call named another sender than the call (User-Agent)
+	unlike   bool       // a call tells itself from an attempt: its route names a server, or an attempt inside of it another sender (User-Agent)
 	begun    int        // attempts at it
 	span     [2]int     // how many began elsewhere until its first call, and until its latest
 	held     int        // those of them that its calls held
@@ -44,8 +44,8 @@ type conduct struct{ nests, against int }
 
 // many calls that behave like a gateway's make a server one for good. While a
 // capture goes on few do until others tell otherwise, and a single one when it
-// is all there is, where the calls come of another program than the attempts:
-// those of one program, that asks a busy upstream and others, look alike.
+// is all there is, where the calls differ from the attempts: those of one
+// program, that asks a busy upstream and others, look alike.
 const few, many = 2, 4
 
 // asks reports whether a server behaves as one that asks others, in so many
@@ -277,6 +277,7 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 		d.srv.span[0] = d.begun
 	}
 	d.srv.span[1] = max(d.srv.span[1], d.begun)
+	d.srv.unlike = d.srv.unlike || len(d.names) > 0
 	asked, explained := false, n <= 0
 	for _, s := range window {
 		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() {
