@@ -22,7 +22,7 @@ type server struct {
 	upstream int        // attempts at it that belong to another server's calls
 	behaved  [2]conduct // of its calls that a client makes for their answer, and of the others
 	own      bool       // an attempt inside of a call came from its address, where its client is not
-	unlike   bool       // a call tells itself from an attempt: its route names a server, or an attempt inside of it another sender (User-Agent)
+	unlike   bool       // a call tells itself from an attempt inside of it: that names another sender (User-Agent), or the call alone names a server
 	begun    int        // attempts at it
 	span     [2]int     // how many began elsewhere until its first call, and until its latest
 	held     int        // those of them that its calls held
@@ -277,14 +277,14 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 		d.srv.span[0] = d.begun
 	}
 	d.srv.span[1] = max(d.srv.span[1], d.begun)
-	d.srv.unlike = d.srv.unlike || len(d.names) > 0
 	asked, explained := false, n <= 0
 	for _, s := range window {
 		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() {
 			continue
 		}
 		asked = true
-		d.srv.unlike = d.srv.unlike || s.Calls[0].Asked.UserAgent != d.call.Asked.UserAgent
+		x := s.Calls[0].Asked
+		d.srv.unlike = d.srv.unlike || x.UserAgent != d.call.Asked.UserAgent || len(d.names) > 0 && len(scope(x)) == 0
 		d.srv.own = d.srv.own || s.host == d.srv.addr.Addr() && !s.host.IsLoopback() && s.host != d.call.Asked.Flow.Client.Addr()
 		if s.inside != d.srv {
 			s.inside = d.srv
