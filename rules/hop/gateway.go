@@ -279,7 +279,7 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 	d.srv.span[1] = max(d.srv.span[1], d.begun)
 	asked, explained := false, n <= 0
 	for _, s := range window {
-		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() {
+		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() || !d.encloses(s) {
 			continue
 		}
 		asked = true
@@ -311,12 +311,12 @@ func (l *Linker) stray(d *demand) bool {
 	for i := len(l.supplies) - 1; i >= max(0, len(l.supplies)-strays); i-- {
 		s := l.supplies[i]
 		if s.taken || s.token || len(s.Calls) == 0 || s.end.addr == d.srv.addr || !d.mayCause(s) ||
-			d.contains(s) || s.from > d.to || s.latestOrEnd() < d.from {
+			d.encloses(s) || s.from > d.to || s.latestOrEnd() < d.from {
 			continue
 		}
 		held := false
 		for j := len(l.demands) - 1; j >= max(0, len(l.demands)-strayed) && !held; j-- {
-			held = l.demands[j].srv == d.srv && l.demands[j].contains(s)
+			held = l.demands[j].srv == d.srv && l.demands[j].encloses(s)
 		}
 		if !held {
 			return true
