@@ -243,7 +243,12 @@ func (p place) tagging(name string) error {
 				name              [16]byte
 				ifindex, attach   uint32
 			}{kind: unix.BPF_PROG_TYPE_SCHED_CLS, count: uint32(len(program)), insns: uint64(uintptr(unsafe.Pointer(&program[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0]))), attach: attach}
-			fd, _, errno := unix.Syscall(unix.SYS_BPF, loadProgram, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
+			var fd uintptr
+			errno := unix.EAGAIN
+			// A signal, as the runtime sends them, breaks off the kernel's check of the program.
+			for try := 0; errno == unix.EAGAIN && try < 100; try++ {
+				fd, _, errno = unix.Syscall(unix.SYS_BPF, loadProgram, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
+			}
 			runtime.KeepAlive(program)
 			runtime.KeepAlive(license)
 			if errno != 0 {
