@@ -15,19 +15,21 @@ type server struct {
 	profile *profile
 	version string
 
-	gateway  bool       // it shows itself as one, or the user says so, or attempts were seen inside its calls
-	guessed  bool       // it is one by a few calls, in a capture that goes on: what follows may tell otherwise
-	listed   bool       // it is in Linker.gateways
-	named    bool       // by the user, one way or the other: nothing is learned
-	upstream int        // attempts at it that belong to another server's calls
-	behaved  [2]conduct // of its calls that a client makes for their answer, and of the others
-	own      bool       // an attempt inside of a call came from its address, where its client is not
-	unlike   bool       // a call tells itself from an attempt inside of it: that names another sender (User-Agent), or the call alone names a server
-	begun    int        // attempts at it
-	span     [2]int     // how many began elsewhere until its first call, and until its latest
-	held     int        // those of them that its calls held
-	enclosed int        // its calls that lie inside a call of another server
-	served   int        // attempts that its calls have
+	gateway  bool              // it shows itself as one, or the user says so, or attempts were seen inside its calls
+	guessed  bool              // it is one by a few calls, in a capture that goes on: what follows may tell otherwise
+	listed   bool              // it is in Linker.gateways
+	named    bool              // by the user, one way or the other: nothing is learned
+	upstream int               // attempts at it that belong to another server's calls
+	behaved  [2]conduct        // of its calls that a client makes for their answer, and of the others
+	beside   int               // its calls beside an attempt of no call
+	own      bool              // an attempt inside of a call came from its address, where its client is not
+	apart    map[[2]string]int // its calls that held an attempt of another sender, by both senders (User-Agent)
+	unlike   bool              // a call tells itself from an attempt inside of it: that names another sender (User-Agent), or the call alone names a server
+	begun    int               // attempts at it
+	span     [2]int            // how many began elsewhere until its first call, and until its latest
+	held     int               // those of them that its calls held
+	enclosed int               // its calls that lie inside a call of another server
+	served   int               // attempts that its calls have
 
 	names map[string]*name
 	homes map[endpoint]string // endpoints that are known to be a name's
@@ -38,8 +40,7 @@ type server struct {
 
 // A conduct is what a server's calls show of whether it asks others to answer
 // them: how many held an attempt that may be of them, and how many were
-// answered although no attempt is there that they need, or beside one of no
-// call.
+// answered although no attempt is there that they need.
 type conduct struct{ nests, against int }
 
 // many calls that behave like a gateway's make a server one for good. While a
@@ -48,20 +49,55 @@ type conduct struct{ nests, against int }
 // program, that asks a busy upstream and others, look alike.
 const few, many = 2, 4
 
+// agents bounds the pairs of senders that are kept of a server.
+const agents = 64
+
 // asks reports whether a server behaves as one that asks others, in so many
 // calls. On loopback any program may ask any server at any time, so that a busy
 // upstream has attempts at others inside of many of its calls: but hardly inside
 // of nearly all of them, and most of those attempts outside.
-func (s *server) asks(nests int) bool {
+func (l *Linker) asks(s *server, nests int) bool {
 	switch {
 	case s.enclosed > 0:
 		return false
-	case s.own:
+	case s.own || l.parted(s) >= min(nests, few):
 		return true
 	case s.span[1]-s.span[0] > 2*s.held:
 		return false
 	}
-	return slices.ContainsFunc(s.behaved[:], func(c conduct) bool { return c.nests >= max(nests, 4*c.against) })
+	return slices.ContainsFunc(s.behaved[:], func(c conduct) bool { return c.nests >= max(nests, 4*(c.against+s.beside)) })
+}
+
+// A caller is a program that calls a server, by the name it gives itself
+// (User-Agent).
+type caller struct {
+	server netip.AddrPort
+	agent  string
+}
+
+// called notes who calls a server.
+func (l *Linker) called(x *mcp.Exchange) {
+	c := caller{x.Flow.Server, x.UserAgent}
+	if _, known := l.callers[c]; !known && len(l.callers) < l.lim.Sessions {
+		l.callers[c] = struct{}{}
+		l.calls[c.agent]++
+	}
+}
+
+// parted counts the calls of a server that came of a program which asks no
+// other server, and held an attempt of one that does not ask this server: it is
+// the server itself that asks, as often as it likes. What is asked beside each
+// other of servers whose gateway is not in the capture comes of one program.
+func (l *Linker) parted(s *server) int {
+	n := 0
+	if len(l.callers) < l.lim.Sessions { // else not all are known
+		for two, held := range s.apart {
+			if _, both := l.callers[caller{s.addr, two[1]}]; !both && l.calls[two[0]] == 1 {
+				n += held
+			}
+		}
+	}
+	return n
 }
 
 func (l *Linker) server(addr netip.AddrPort) *server {
@@ -69,7 +105,10 @@ func (l *Linker) server(addr netip.AddrPort) *server {
 	if s != nil {
 		return s
 	}
-	s = &server{addr: addr, profile: general, names: map[string]*name{}, homes: map[endpoint]string{}, hosts: map[netip.Addr]bool{}, keys: map[string]bool{}, span: [2]int{-1, -1}}
+	s = &server{
+		addr: addr, profile: general, span: [2]int{-1, -1}, apart: map[[2]string]int{},
+		names: map[string]*name{}, homes: map[endpoint]string{}, hosts: map[netip.Addr]bool{}, keys: map[string]bool{},
+	}
 	for _, a := range l.cfg.Gateways {
 		if sameAddr(a, addr) {
 			s.named = true
@@ -210,17 +249,17 @@ func (l *Linker) role(d *demand, window []*supply, final bool) (gateway, known b
 	} else if live && !l.closing {
 		due = many
 	}
-	if s.guessed && !s.asks(1) {
+	if s.guessed && !l.asks(s, 1) {
 		l.demote(s)
 	}
 	switch {
-	case s.asks(enough) && !l.guessing():
+	case l.asks(s, enough) && !l.guessing():
 		l.promote(s)
-		s.guessed = !s.asks(many)
+		s.guessed = !l.asks(s, many)
 		return true, true
 	case s.guessed:
 		return true, true
-	case final && s.asks(due) && !(live && l.beside(d)):
+	case final && l.asks(s, due) && !(live && l.beside(d)):
 		l.promote(s)
 		s.guessed = live
 		return true, true
@@ -277,7 +316,7 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 		d.srv.span[0] = d.begun
 	}
 	d.srv.span[1] = max(d.srv.span[1], d.begun)
-	asked, explained := false, n <= 0
+	asked, explained, apart := false, n <= 0, map[string]bool{}
 	for _, s := range window {
 		if len(s.Calls) == 0 || s.token || !s.Calls[0].Asked.Flow.Server.IsValid() || !d.encloses(s) {
 			continue
@@ -285,6 +324,10 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 		asked = true
 		x := s.Calls[0].Asked
 		d.srv.unlike = d.srv.unlike || x.UserAgent != d.call.Asked.UserAgent || len(d.names) > 0 && len(scope(x)) == 0
+		if two := [2]string{d.call.Asked.UserAgent, x.UserAgent}; two[0] != two[1] && !apart[two[1]] && len(d.srv.apart) < agents {
+			apart[two[1]] = true
+			d.srv.apart[two]++
+		}
 		d.srv.own = d.srv.own || s.host == d.srv.addr.Addr() && !s.host.IsLoopback() && s.host != d.call.Asked.Flow.Client.Addr()
 		if s.inside != d.srv {
 			s.inside = d.srv
@@ -293,7 +336,9 @@ func (l *Linker) nesting(d *demand, window []*supply) {
 		explained = explained || s.Outcome == OK && passedOn(tools, s.Tools)
 	}
 	switch {
-	case asked && explained && !l.stray(d):
+	case asked && l.stray(d):
+		d.srv.beside++
+	case asked && explained:
 		c.nests++
 	case asked || len(window) == 0 && d.call.Outcome == pair.Answered:
 		c.against++

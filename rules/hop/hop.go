@@ -70,8 +70,10 @@ type Linker struct {
 	holes     []hole
 	noAuth    bool // HAR: no credential was seen in the file so far
 	gateways  []*server
-	begun     int  // attempts so far
-	changed   bool // a role or a name became known: held calls are worth another look
+	callers   map[caller]struct{}
+	calls     map[string]int // how many servers each caller calls, by its agent
+	begun     int            // attempts so far
+	changed   bool           // a role or a name became known: held calls are worth another look
 	bounded   bool
 	closing   bool // the capture is over
 
@@ -117,7 +119,7 @@ func NewLinker(cfg Config, emit func(*Case)) *Linker {
 		cfg: cfg, lim: cfg.Limits.WithDefaults(), emit: emit,
 		servers: map[netip.AddrPort]*server{}, hosts: map[netip.Addr]*host{},
 		byCall: map[*pair.Call]*demand{}, supplied: map[*pair.Call]*supply{},
-		redirects: map[string]*supply{}, opaque: map[int]opaque{}, last: map[endpoint]*supply{}, sent: map[string]int{}, noAuth: true,
+		redirects: map[string]*supply{}, opaque: map[int]opaque{}, last: map[endpoint]*supply{}, sent: map[string]int{}, callers: map[caller]struct{}{}, calls: map[string]int{}, noAuth: true,
 	}
 	l.pair = pair.Pairer{Limits: l.lim, Begin: l.asked, End: l.ended, Note: func(n decode.Note) {
 		l.bounded = true // what was given up may have caused any attempt
@@ -241,6 +243,7 @@ func (l *Linker) asked(c *pair.Call) {
 	h := l.host(x.Flow.Client.Addr())
 	if x.Kind == mcp.RPC {
 		h.asks++
+		l.called(x)
 	}
 	if d := l.newDemand(c, srv); d != nil {
 		l.demands = append(l.demands, d)

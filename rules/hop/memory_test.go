@@ -39,6 +39,7 @@ func (f *feed) call(client, server, path, method, key string) func(status, tools
 	}
 	if key != "" {
 		x.Creds = []mcp.Credential{{Header: "x-litellm-api-key", Scheme: "bearer", Hash: key}}
+		x.UserAgent = "agent of " + key
 	}
 	f.l.Event(stack.Event{At: at, Flow: x.Flow.First, Exchange: &x})
 	return func(status, tools int) {
@@ -105,6 +106,7 @@ func TestMemoryIsFlat(t *testing.T) {
 				"calls of supplies": len(l.supplied), "sessions": len(l.sess.byID), "flows": len(l.sess.byFlow), "loose": len(l.sess.loose),
 				"redirects": len(l.redirects), "opaque": len(l.opaque), "models": len(l.models), "credentials": len(l.sent),
 				"servers": len(l.servers), "hosts": len(l.hosts), "last outcomes": len(l.last), "gateways": len(l.gateways),
+				"callers": len(l.callers), "agents": len(l.calls), "pairs of agents": len(l.server(netip.MustParseAddrPort("10.0.1.1:4000")).apart),
 			} {
 				if have > 5*bound {
 					t.Errorf("%d %s are kept of %d calls", have, what, n)
